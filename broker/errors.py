@@ -1,0 +1,169 @@
+"""Every error of the broker, arranged by whose fault it is.
+
+    BrokerError
+      ConfigurationError            the operator's; at start-up only; carries every problem at once
+      RequestError                  the caller's
+        InvalidRequest       400      malformed_json, invalid_request
+        Unauthenticated      401
+        Forbidden            403      principal_not_allowed
+        NotFound             404      route_not_found, not_found
+        MethodNotAllowed     405      the HTTP method, not the one to be signed
+        RequestTooLarge      413
+        UnsupportedMediaType 415
+        Refused              422      what the policy forbids; the code says which part
+      UpstreamError          502      the cloud's: sts_refused
+        UpstreamUnavailable  503      worth retrying: sts_unavailable, lifetime_unavailable, identity_unavailable
+
+Messages quote both sides of a comparison and never hold a secret, a signed URL or an upstream's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+NEEDS_AUTHENTICATION = "this needs an Authorization header: Bearer JWT or Bearer ID.SECRET"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one member of an ask: `field` is its path, as in `inputs.ext`."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration: where it stands, in which field, and what would be legal."""
+
+    source: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.source}: {self.field}" if self.field else self.source
+        return f"{where}: {self.message}"
+
+
+class BrokerError(Exception):
+    """Root of all errors. `status` is the HTTP status; `code` is the last part of the problem's `type`."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ConfigurationError(BrokerError):
+    """The broker cannot start or go on as configured; `problems` holds everything found."""
+
+    code = "configuration_error"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class RequestError(BrokerError):
+    """The caller's fault. `errors` lists everything that is wrong in the step that refused."""
+
+    status = 400
+
+    def __init__(self, code: str, detail: str, errors: Iterable[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.errors = tuple(errors)
+
+
+class InvalidRequest(RequestError):
+    """The body is no ask: not JSON, an unknown member, a wrong type."""
+
+    status = 400
+
+
+class Unauthenticated(RequestError):
+    """Who asks is not proven."""
+
+    status = 401
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("unauthenticated", detail)
+
+
+class Forbidden(RequestError):
+    """Who asks is proven, and may not."""
+
+    status = 403
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("principal_not_allowed", detail)
+
+
+class NotFound(RequestError):
+    """No such route, or no such path at all."""
+
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, for another HTTP method; `allowed` names it."""
+
+    status = 405
+
+    def __init__(self, allowed: str, got: str) -> None:
+        super().__init__("method_not_allowed", f"this path takes {allowed}, got {got}")
+        self.allowed = allowed
+
+
+class RequestTooLarge(RequestError):
+    """The body is longer than the broker reads."""
+
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as JSON."""
+
+    status = 415
+
+
+class Refused(RequestError):
+    """The ask is well formed and the route's policy forbids it."""
+
+    status = 422
+
+
+class UpstreamError(BrokerError):
+    """Tencent's STS refused for good; asking again changes nothing."""
+
+    status = 502
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class UpstreamUnavailable(UpstreamError):
+    """Something the answer depends on does not serve now; worth asking again after `retry_after_seconds`."""
+
+    status = 503
+
+    def __init__(self, code: str, detail: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(code, detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+def quoted(text: str) -> str:
+    """A caller's value for a message: escaped, at most 64 characters of it."""
+    escaped = ascii(text[:64])
+    return escaped if len(text) <= 64 and len(escaped) <= 66 else f"{escaped[:63].rstrip(chr(92))}…"
+
+
+def summary(errors: Sequence[FieldError]) -> str:
+    """One line for everything that is wrong in one step."""
+    more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
+    return f"{errors[0].field} {errors[0].message}{more}"
