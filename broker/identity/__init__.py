@@ -1,0 +1,1 @@
+"""Who asks: unverified headers in, a `Principal` out."""
