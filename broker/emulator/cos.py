@@ -1,0 +1,167 @@
+"""COS: from a signed request to an object, or to the refusal that the real one would give.
+
+Authentication, then the session policy, then the operation. ACLs, versions, tags and storage classes are not kept.
+
+Specification: https://cloud.tencent.com/document/product/436/7749 (PUT), /7753 (GET), /7745 (HEAD), /7743 (DELETE)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wrappers import Request, Response
+
+from broker.emulator import actions, cors, reading, refusals
+from broker.emulator.buckets import Buckets
+from broker.emulator.objects import Objects, Stored, simple_etag
+from broker.emulator.reading import KEPT
+from broker.emulator.received import MAX_KEY_BYTES, Received, receive, target
+from broker.emulator.refusals import CosError
+from broker.emulator.sessions import Session, Sessions
+from broker.emulator.verification import authenticate
+
+MAX_OBJECT_BYTES = 5 * 1024**3
+
+
+class Cos:
+    """The store. `arrive` is told each action before anything else; it may return the code of an injected fault."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        buckets: Buckets,
+        objects: Objects,
+        clock: Callable[[], float],
+        arrive: Callable[[str], str | None],
+    ) -> None:
+        self._sessions = sessions
+        self._buckets = buckets
+        self._objects = objects
+        self._clock = clock
+        self._arrive = arrive
+        self._operations: dict[str, Callable[[Request, Received], Response]] = {
+            "PutObject": self._put,
+            "GetObject": self._get,
+            "HeadObject": self._head,
+            "DeleteObject": self._delete,
+        }
+
+    def answer(self, request: Request) -> Response:
+        """The response to one request, refusals and preflights included."""
+        request_id = refusals.request_id()
+        try:
+            response = self._preflight(request) if request.method == "OPTIONS" else self._perform(request)
+        except CosError as error:
+            resource = request.headers.get("Host", "") + target(request)[0]
+            response = refusals.response(error, resource, request_id)
+        response.headers["Server"] = "tencent-cos"
+        response.headers["x-cos-request-id"] = request_id
+        cors.expose(request, response)
+        return response
+
+    def _preflight(self, request: Request) -> Response:
+        self._meet("OptionsObject")
+        return cors.preflight(request)
+
+    def _perform(self, request: Request) -> Response:
+        place = self._buckets.locate(request.headers.get("Host", ""))
+        received = receive(request, place)
+        operation = actions.operation(received)
+        self._meet(operation.action)
+        session = authenticate(received, self._sessions, self._clock())
+        _check_shape(request, received)
+        _authorise(session, received, operation.action)
+        self._buckets.learn([(place.bucket, place.region)])
+        if not operation.served:
+            raise CosError("NotImplemented", f"The emulator does not serve {operation.action} in this form.")
+        return self._operations[operation.action](request, received)
+
+    def _meet(self, action: str) -> None:
+        if code := self._arrive(action):
+            raise CosError(code)
+
+    def _put(self, request: Request, received: Received) -> Response:
+        try:
+            body = request.get_data(cache=False)
+        except ClientDisconnected as error:
+            raise CosError("IncompleteBody", "The body is shorter than its Content-Length.") from error
+        _check_md5(received, body)
+        kept = {name: value for name, value in received.headers.items() if name in KEPT or reading.is_meta(name)}
+        kept.setdefault("content-type", "application/octet-stream")
+        stored = Stored(body, kept, int(self._clock()), simple_etag(body))
+        overwrite = received.headers.get("x-cos-forbid-overwrite", "").lower() != "true"
+        if not self._objects.put(received.place.bucket, received.key, stored, overwrite=overwrite):
+            raise CosError("FileAlreadyExists")
+        response = reading.empty(200)
+        response.headers["ETag"] = stored.etag
+        return response
+
+    def _get(self, request: Request, received: Received) -> Response:
+        stored = self._find(received)
+        response = reading.unless_modified(request, stored) or reading.whole_or_part(request, stored)
+        overridden = {
+            name: received.params[f"response-{name}"] for name in KEPT if f"response-{name}" in received.params
+        }
+        reading.describe(response, stored, {**stored.headers, **overridden})
+        return response
+
+    def _head(self, request: Request, received: Received) -> Response:
+        stored = self._find(received)
+        response = reading.unless_modified(request, stored) or reading.empty(200)
+        if response.status_code == 200:
+            response.content_length = len(stored.body)
+        reading.describe(response, stored, stored.headers)
+        return response
+
+    def _delete(self, request: Request, received: Received) -> Response:
+        _check_version(received)
+        self._objects.delete(received.place.bucket, received.key)
+        return reading.empty(204)
+
+    def _find(self, received: Received) -> Stored:
+        stored = self._objects.find(received.place.bucket, received.key)
+        if stored is None:
+            raise CosError("NoSuchKey")
+        _check_version(received)
+        return stored
+
+
+def _check_version(received: Received) -> None:
+    if received.params.get("versionid", "") not in ("", "null"):
+        raise CosError("NoSuchVersion")
+
+
+def _check_shape(request: Request, received: Received) -> None:
+    if len(received.key.encode()) > MAX_KEY_BYTES:
+        raise CosError("KeyTooLong", f"The key is longer than {MAX_KEY_BYTES} bytes.")
+    if received.method == "PUT" and request.content_length is None and not request.environ.get("wsgi.input_terminated"):
+        raise CosError("MissingContentLength")
+    if (request.content_length or 0) > MAX_OBJECT_BYTES:
+        raise CosError("EntityTooLarge", f"An object that comes in one piece has at most {MAX_OBJECT_BYTES} bytes.")
+
+
+def _authorise(session: Session, received: Received, action: str) -> None:
+    values = actions.values(received)
+    try:
+        allowed = [session.allows(name, resource, values) for name, resource in actions.needs(received, action)]
+    except ValueError as error:  # an unknown condition, too
+        raise CosError("InternalError", f"The emulator cannot evaluate the session policy: {error}.") from error
+    if not all(allowed):
+        raise CosError("AccessDenied")
+
+
+def _check_md5(received: Received, body: bytes) -> None:
+    declared = received.headers.get("content-md5")
+    if declared is None:
+        return
+    try:
+        digest = base64.b64decode(declared, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != 16:
+        raise CosError("InvalidDigest", "Content-MD5 must be the base64 of 16 bytes.")
+    if digest != hashlib.md5(body, usedforsecurity=False).digest():
+        raise CosError("BadDigest", "Content-MD5 is not the digest of the body.")
