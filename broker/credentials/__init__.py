@@ -1,0 +1,1 @@
+"""What STS gives, and how long it lasts."""

@@ -1,0 +1,110 @@
+"""Who may use a route: the rules on claims, and the proof that claims are fit to stand in keys and headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.errors import NEEDS_AUTHENTICATION, Forbidden, Unauthenticated
+from broker.identity.principals import Principal
+from broker.policy import templates
+from broker.policy.document import ClaimRule, PolicyDocument
+from broker.policy.operations import Operation
+from broker.policy.templates import ProvenClaims, Template
+from broker.policy.values import Constant, RuleSet
+
+_PATTERN_LENGTH = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCheck:
+    """One compiled claim rule: exactly one of its three ways is set."""
+
+    legal: tuple[Any, ...] = ()
+    contains: str | None = None
+    pattern: re.Pattern[str] | None = None
+
+    def missed(self, value: object) -> str | None:
+        """What a claim lacks, or None. Types count: `true` is not `1`."""
+        if value is None:
+            return "is missing"
+        if self.contains is not None:
+            words = value.split(" ") if isinstance(value, str) else value
+            held = isinstance(words, (list, tuple)) and self.contains in words
+            return None if held else f"must contain {self.contains!r}"
+        if self.pattern is not None:
+            fits = isinstance(value, str) and len(value) <= _PATTERN_LENGTH and self.pattern.fullmatch(value)
+            return None if fits else f"must match {self.pattern.pattern}"
+        if any(value == one and type(value) is type(one) for one in self.legal):
+            return None
+        return f"must be {' or '.join(map(ascii, self.legal))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may use one route. `claims_used` stand in its key or in the values it adds."""
+
+    route: str
+    anonymous: bool
+    checks: Mapping[str, ClaimCheck]
+    claims_used: tuple[str, ...]
+    claimed_values: tuple[tuple[RuleSet, str, Constant], ...]
+
+    def admit(self, principal: Principal) -> ProvenClaims:
+        """The claims that the route uses, of a principal that may use it. Raises Unauthenticated or Forbidden."""
+        if principal.anonymous and not self.anonymous:
+            raise Unauthenticated(NEEDS_AUTHENTICATION)
+        if principal.routes is not None and self.route not in principal.routes:
+            legal = ", ".join(sorted(principal.routes)) or "no route"
+            raise Forbidden(f"this API key may use {legal}, not {self.route}")
+        for name, check in self.checks.items():
+            if (missed := check.missed(principal.claims.get(name))) is not None:
+                raise Forbidden(f"claim {name} {missed}")
+        return self._prove(principal.claims)
+
+    def _prove(self, unverified_claims: Mapping[str, Any]) -> ProvenClaims:
+        proven = {}
+        for name in self.claims_used:
+            value = unverified_claims.get(name)
+            if value is None:
+                raise Forbidden(f"claim {name} is missing: what this route signs holds it")
+            if (flaw := templates.claim_flaw(value)) is not None:
+                raise Forbidden(f"claim {name} {flaw}")
+            proven[name] = value
+        claims = ProvenClaims(proven)
+        for rules, name, constant in self.claimed_values:
+            if (flaw := rules.value_flaw(constant.render(claims))) is not None:
+                raise Forbidden(f"a claim in {rules.kind} {name} {flaw}")
+        return claims
+
+
+def compile_admission(
+    route: str, document: PolicyDocument, template: Template, operations: Iterable[Operation]
+) -> Admission:
+    """Who may use the route of a sound document."""
+    principals = document.principals
+    claimed = tuple(
+        (rules, name, constant)
+        for operation in operations
+        for rules in (operation.headers, operation.params)
+        for name, constant in rules.constants
+        if constant.claims
+    )
+    used = template.claims.union(*(constant.claims for _, _, constant in claimed))
+    return Admission(
+        route=route,
+        anonymous=principals is not None and principals.anonymous,
+        checks={name: _compile(rule) for name, rule in principals.claims.items()} if principals else {},
+        claims_used=tuple(sorted(used)),
+        claimed_values=claimed,
+    )
+
+
+def _compile(rule: ClaimRule) -> ClaimCheck:
+    return ClaimCheck(
+        legal=tuple(rule.enum) if rule.enum is not None else (rule.const,),
+        contains=rule.contains,
+        pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+    )

@@ -1,0 +1,164 @@
+"""What one operation of a route may carry, and the permission behind it: rule sets and CAM statements."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from broker.cos import cam, requests
+from broker.credentials.scope import Scope
+from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
+from broker.policy.templates import InputSpec, split
+from broker.policy.values import Constant, Rule, RuleSet, rule_set
+
+CREDENTIALS = "credentials"  # the one vend whose credential holds more than one operation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permission:
+    """What a credential of a route permits, but for whose objects: `scope` says that."""
+
+    region: str
+    bucket: str
+    statements: tuple[tuple[tuple[str, ...], str], ...]  # (actions, condition as JSON text)
+    terms: CredentialTerms
+
+    @property
+    def actions(self) -> list[str]:
+        """Every CAM action, in the document's order."""
+        return [action for actions, _ in self.statements for action in actions]
+
+    def document(self, reach: str) -> dict[str, Any]:
+        """The CAM document for one key, or for all keys below a prefix that ends in `*`."""
+        resource = cam.resource(self.region, self.bucket, reach)
+        return cam.document(
+            [cam.statement(actions, [resource], json.loads(condition)) for actions, condition in self.statements]
+        )
+
+    def scope(self, reach: str) -> Scope:
+        """All that STS is asked for to reach `reach`."""
+        return _scope(self, reach)
+
+
+# Rendering and serialising a document costs more than the rest of an ask; the ones in use are kept. Pure: a scope is a
+# function of its arguments.
+@lru_cache(maxsize=2048)
+def _scope(permission: Permission, reach: str) -> Scope:
+    terms = permission.terms
+    return Scope(cam.compact(permission.document(reach)), terms.duration_seconds, terms.role_arn, terms.external_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that `url`, `download-url` or `signature` can sign."""
+
+    name: str
+    method: str
+    headers: RuleSet
+    params: RuleSet
+    permission: Permission
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes objects."""
+        return self.name in requests.WRITE_OPERATIONS
+
+
+def operations(document: PolicyDocument) -> dict[str, Operation]:
+    """The operations of a route, by the HTTP method that is signed."""
+    methods = list(document.methods or []) if {"url", "signature"} & set(document.vends) else []
+    if "download-url" in document.vends and "GET" not in methods:
+        methods.append("GET")
+    headers, params = rules(document.headers), rules(document.params)
+    return {method: _operation(document, method, headers, params) for method in methods}
+
+
+def credentials_permission(document: PolicyDocument) -> Permission:
+    """The union that the vend `credentials` hands out; methods with one condition share a statement."""
+    grouped: dict[str, list[str]] = {}
+    for method in document.methods or []:
+        operation = requests.OPERATION_OF_METHOD[method]
+        condition = json.dumps(_condition(document, operation))
+        grouped.setdefault(condition, []).append(requests.ACTION_OF_OPERATION[operation])
+    return _permission(document, [(tuple(actions), condition) for condition, actions in grouped.items()])
+
+
+def rules(declared: Mapping[str, ValueRule]) -> list[Rule]:
+    """The compiled rules of a policy's `headers` or `params`."""
+    return [
+        Rule(
+            name=name,
+            const=Constant(tuple(split(rule.const))) if rule.const is not None else None,
+            enum=tuple(rule.enum) if rule.enum is not None else None,
+            pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+            required=rule.required,
+        )
+        for name, rule in declared.items()
+    ]
+
+
+def input_specs(document: PolicyDocument) -> dict[str, InputSpec]:
+    """What each input may be filled with."""
+    return {
+        name: InputSpec(
+            enum=tuple(rule.enum) if rule.enum is not None else None,
+            pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+            max_bytes=rule.max_length,
+            path=rule.type == "path",
+        )
+        for name, rule in document.inputs.items()
+    }
+
+
+def takes_header(operation: str, name: str) -> bool:
+    """Whether an operation takes a header at all; `name` in lower case."""
+    if operation == "put":
+        return True
+    return operation in ("get", "head", "delete") and (name == "range" or name.startswith("if-"))
+
+
+def declared(rules: Mapping[str, ValueRule], wanted: str) -> ValueRule | None:
+    """The rule for one header or parameter, whatever its case."""
+    return next((rule for name, rule in rules.items() if name.lower() == wanted), None)
+
+
+def _operation(document: PolicyDocument, method: str, headers: list[Rule], params: list[Rule]) -> Operation:
+    name = requests.OPERATION_OF_METHOD[method]
+    condition = json.dumps(_condition(document, name))
+    return Operation(
+        name=name,
+        method=method,
+        headers=rule_set("header", headers, lambda header: takes_header(name, header)),
+        params=rule_set("param", params),
+        permission=_permission(document, [((requests.ACTION_OF_OPERATION[name],), condition)]),
+    )
+
+
+def _permission(document: PolicyDocument, statements: Sequence[tuple[tuple[str, ...], str]]) -> Permission:
+    return Permission(document.region, document.bucket, tuple(statements), document.credential)
+
+
+def _condition(document: PolicyDocument, operation: str) -> cam.Condition:
+    content = document.content
+    types, max_bytes = (content.types, content.max_bytes) if content else (None, None)
+    if operation == "put":
+        return cam.put_condition(types, max_bytes, _listed_values(document.headers, "x-cos-acl") or [])
+    if operation == "post":
+        return cam.post_condition(max_bytes)
+    return cam.read_condition(
+        _listed_values(document.params, "versionid"),
+        _listed_values(document.params, "response-content-type"),
+        get=operation == "get",
+    )
+
+
+def _listed_values(rules: Mapping[str, ValueRule], name: str) -> list[str] | None:
+    """The values a rule admits: none without a rule, None if a pattern leaves them open."""
+    rule = declared(rules, name)
+    if rule is None:
+        return []
+    return [rule.const] if rule.const is not None else rule.enum

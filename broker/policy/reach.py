@@ -1,0 +1,45 @@
+"""Whose objects a route's credential reaches, and the longest keys that a route can make."""
+
+from __future__ import annotations
+
+from broker.policy import operations, templates
+from broker.policy.document import PolicyDocument
+from broker.policy.templates import Literal, ProvenClaims, Template
+
+# Two bytes that are three characters each when encoded: the longest that a claim or an input can become.
+_WORST = "é"
+
+
+def scope_name(document: PolicyDocument, template: Template) -> str:
+    """The route's credential scope, as given or by default."""
+    if document.credential.scope is not None:
+        return document.credential.scope
+    if all(isinstance(part, Literal) for part in template.parts):
+        return "object"
+    return "principal" if template.claims else "route"
+
+
+def reach_of(document: PolicyDocument, template: Template, claims: ProvenClaims, key: str) -> str:
+    """What the credential for `key` reaches: a key, or a prefix and `*`."""
+    scope = scope_name(document, template)
+    if scope == "object":
+        return key
+    prefix = template.prefix(claims) if scope == "principal" else template.literal_prefix
+    return f"{prefix}*" if prefix.endswith("/") else prefix
+
+
+def worst_claims(template: Template) -> ProvenClaims:
+    """Claims of the greatest encoded length."""
+    return ProvenClaims(dict.fromkeys(template.claims, _WORST * (templates.CLAIM_BYTES // 2)))
+
+
+def worst_key(document: PolicyDocument, template: Template) -> str:
+    """A key of the greatest encoded length, cut at the limit."""
+    specs = operations.input_specs(document)
+    inputs = {}
+    for name in template.inputs:
+        spec = specs.get(name)
+        longest = max(spec.enum, key=len) if spec and spec.enum else _WORST * ((spec.max_bytes if spec else 2) // 2)
+        inputs[name] = longest
+    key = template.render(worst_claims(template), inputs, "0" * templates.UUID_BYTES, "0" * templates.DATE_BYTES)
+    return key.encode()[: templates.KEY_BYTES].decode(errors="ignore")

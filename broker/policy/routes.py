@@ -1,0 +1,260 @@
+"""Route: a compiled policy. `admit` says whether a principal may use it, `order` what exactly will be signed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.cos import cam, requests, signing
+from broker.cos.requests import Endpoint
+from broker.credentials.scope import Scope
+from broker.errors import FieldError, InvalidRequest, Refused, quoted, summary
+from broker.identity.principals import Principal
+from broker.policy import operations, templates
+from broker.policy.admission import Admission, compile_admission
+from broker.policy.checks import URL_BYTES, Limits
+from broker.policy.content import ContentLimits, compile_content
+from broker.policy.document import PolicyDocument
+from broker.policy.operations import CREDENTIALS, Operation, Permission
+from broker.policy.reach import reach_of
+from broker.policy.templates import InputSpec, ProvenClaims, Template
+from broker.policy.values import attachment
+
+MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
+_USUAL_TOKEN_BYTES = 2_048
+_DISPOSITION = "response-content-disposition"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller asks a route for; well formed, otherwise unproved."""
+
+    vend: str
+    method: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+    inputs: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    expires_in: int | None = None
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What will be vended, proven against the policy; only a credential is missing.
+
+    `request` is None for keys, `key_prefix` and `actions` are empty for anything else. The credential must have
+    `required_seconds` left.
+    """
+
+    vend: str
+    bucket: str
+    region: str
+    scope: Scope
+    required_seconds: int
+    expires_in: int
+    request: signing.Request | None
+    key_prefix: str = ""
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One policy file, ready to be asked."""
+
+    name: str
+    document: PolicyDocument
+    template: Template
+    inputs: Mapping[str, InputSpec]
+    admission: Admission
+    content: ContentLimits
+    endpoint: Endpoint
+    operations: Mapping[str, Operation]
+    credentials: Permission | None
+    limits: Limits
+
+    def admit(self, principal: Principal) -> ProvenClaims:
+        """The claims of a principal that may use this route. Raises Unauthenticated or Forbidden."""
+        return self.admission.admit(principal)
+
+    def order(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
+        """What to vend for an ask of an admitted principal. Raises InvalidRequest or Refused."""
+        if ask.vend not in self.document.vends:
+            raise Refused("vend_not_allowed", f"this route vends {', '.join(self.document.vends)}, got {ask.vend}")
+        if ask.vend == CREDENTIALS:
+            return self._keys(ask, claims)
+        operation = self._operation(ask)
+        self._check_bucket(ask)
+        key = self._key(ask, operation, claims, now)
+        headers = self._headers(ask, operation, claims)
+        params = self._params(ask, operation, claims)
+        expires_in = self._expires_in(ask)
+        request = signing.Request(
+            operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
+        )
+        check_length(request, _USUAL_TOKEN_BYTES)
+        return Order(
+            vend=ask.vend,
+            bucket=self.document.bucket,
+            region=self.document.region,
+            scope=self._scope(operation.permission, claims, key),
+            required_seconds=expires_in + MARGIN_SECONDS,
+            expires_in=expires_in,
+            request=request,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What a caller needs to know to ask: the entry of `GET /v1`."""
+        document = self.document
+        return {
+            "route": self.name,
+            "description": document.description,
+            "vends": document.vends,
+            "methods": document.methods or ["GET"],
+            "inputs": {name: rule.model_dump(exclude_none=True) for name, rule in document.inputs.items()},
+            "content": document.content.model_dump(exclude_none=True) if document.content else {},
+            "headers": {name: rule.model_dump(exclude_none=True) for name, rule in document.headers.items()},
+            "params": {name: rule.model_dump(exclude_none=True) for name, rule in document.params.items()},
+            "expires": document.expires.model_dump(),
+        }
+
+    def _keys(self, ask: Ask, claims: ProvenClaims) -> Order:
+        assert self.credentials is not None  # noqa: S101  compiled whenever the vend is listed
+        self._check_bucket(ask)
+        minimum = self.document.credential.min_remaining_seconds
+        return Order(
+            vend=ask.vend,
+            bucket=self.document.bucket,
+            region=self.document.region,
+            scope=self._scope(self.credentials, claims, ""),
+            required_seconds=minimum,
+            expires_in=minimum,
+            request=None,
+            key_prefix=reach_of(self.document, self.template, claims, "").removesuffix("*"),
+            actions=tuple(self.credentials.actions),
+        )
+
+    def _operation(self, ask: Ask) -> Operation:
+        legal = ["GET"] if ask.vend == "download-url" else list(self.document.methods or [])
+        if ask.method is None and len(legal) > 1:
+            raise _invalid("method", f"must be one of {', '.join(legal)}: this route leaves the choice")
+        method = ask.method or legal[0]
+        if method not in legal:
+            message = f"must be one of {', '.join(legal)}, got {quoted(method)}"
+            raise Refused("method_not_allowed_by_policy", f"method {message}", [FieldError("method", message)])
+        return self.operations[method]
+
+    def _check_bucket(self, ask: Ask) -> None:
+        if ask.bucket is not None and ask.bucket != self.document.bucket:
+            message = f"must be {self.document.bucket} or left out"
+            raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
+
+    def _key(self, ask: Ask, operation: Operation, claims: ProvenClaims, now: int) -> str:
+        if ask.key is not None:
+            return self._given_key(ask.key, operation, claims)
+        if self.template.generated and operation.name != "put":
+            form = self.template.text
+            raise _invalid("key", f"is required: {operation.method} names an existing object of the form {form}")
+        inputs = self._checked_inputs(ask.inputs or {})
+        key = self.template.render(claims, inputs, str(uuid.uuid4()), templates.day_of(now))
+        if (flaw := templates.key_flaw(key)) is not None:
+            raise Refused("input_not_allowed", f"the rendered key {flaw}, got {quoted(key)}")
+        return key
+
+    def _given_key(self, key: str, operation: Operation, claims: ProvenClaims) -> str:
+        if operation.writes and self.template.generated and not self.template.claims:
+            raise _refused_key(key, "is made by the broker on this route: ask with inputs instead")
+        if (flaw := templates.key_flaw(key)) is not None:
+            raise _refused_key(key, flaw)
+        if not self.template.admits(key, claims, self.inputs):
+            raise _refused_key(key, f"must be of the form {self.template.text}")
+        return key
+
+    def _checked_inputs(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        legal = ", ".join(self.inputs) or "none"
+        errors = [
+            FieldError(f"inputs.{name[:64]}", f"is not an input of this route; inputs: {legal}")
+            for name in given
+            if name not in self.inputs
+        ]
+        for name, spec in self.inputs.items():
+            if name not in given:
+                errors.append(FieldError(f"inputs.{name}", "is required"))
+            elif (flaw := spec.flaw(given[name])) is not None:
+                errors.append(FieldError(f"inputs.{name}", f"{flaw}, got {quoted(given[name])}"))
+        if errors:
+            raise Refused("input_not_allowed", summary(errors), errors)
+        return given
+
+    def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
+        if operation.name != "put":
+            return operation.headers.accept(ask.headers, claims)
+        governed, others = self.content.accept(ask.headers)
+        return {**governed, **operation.headers.accept(others, claims)}
+
+    def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
+        if ask.filename is None:
+            return operation.params.accept(ask.params, claims)
+        if _DISPOSITION in ask.params:
+            raise _invalid("filename", f"stands for params.{_DISPOSITION}, which was given too")
+        disposition = attachment(ask.filename)
+        if _DISPOSITION in operation.params.rules:
+            return operation.params.accept({**ask.params, _DISPOSITION: disposition}, claims)
+        return {**operation.params.accept(ask.params, claims), _DISPOSITION: disposition}
+
+    def _expires_in(self, ask: Ask) -> int:
+        expires = self.document.expires
+        if ask.expires_in is None:
+            return expires.default_seconds
+        if ask.expires_in > expires.max_seconds:
+            message = f"must be 1..{expires.max_seconds}, got {ask.expires_in}"
+            raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
+        return ask.expires_in
+
+    def _scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
+        reach = reach_of(self.document, self.template, claims, key)
+        scope = permission.scope(reach)
+        # Load measured three bytes a character; a quotation mark is the one that takes six, as JSON's `\"`.
+        if '"' in reach and cam.measure(scope.document) > self.limits.policy_bytes:
+            raise _refused_key(key, f"makes a policy document over {self.limits.policy_bytes} bytes")
+        return scope
+
+
+def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
+    """A route from a document that `checks` found sound."""
+    template = templates.parse(document.key)
+    by_method = operations.operations(document)
+    return Route(
+        name=name,
+        document=document,
+        template=template,
+        inputs=operations.input_specs(document),
+        admission=compile_admission(name, document, template, by_method.values()),
+        content=compile_content(document),
+        endpoint=requests.endpoint(limits.cos_endpoint, document.bucket, document.region),
+        operations=by_method,
+        credentials=operations.credentials_permission(document) if CREDENTIALS in document.vends else None,
+        limits=limits,
+    )
+
+
+def check_length(request: signing.Request, token_bytes: int) -> None:
+    """Refuse a request whose URL, with a token of this length, would break proxies' buffers. Raises Refused."""
+    texts = (request.base_url, request.key, *request.headers, *request.params, *request.params.values())
+    fixed_bytes = 1_000  # the `q-` fields, generously
+    if 3 * sum(len(text.encode()) for text in texts) + token_bytes + fixed_bytes <= URL_BYTES:
+        return
+    length = signing.url_length(request, token_bytes)
+    if length > URL_BYTES:
+        raise Refused("url_too_long", f"the URL would have {length} bytes, at most {URL_BYTES}")
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest("invalid_request", f"{field} {message}", [FieldError(field, message)])
+
+
+def _refused_key(key: str, message: str) -> Refused:
+    return Refused("key_not_allowed", f"key {message}, got {quoted(key)}", [FieldError("key", message)])

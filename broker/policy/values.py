@@ -1,0 +1,133 @@
+"""What the headers and parameters of a signed request may hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from broker.errors import FieldError, Refused, summary
+from broker.policy.templates import Claim, Literal, Part, ProvenClaims
+
+META_PREFIX = "x-cos-meta-"
+VALUE_BYTES = 1024
+_META_NAME = re.compile(r"x-cos-meta-[a-z0-9-]{1,64}")
+# Any other byte arrives differently through different clients, and a space at an end does not arrive at all.
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_PARAM_VALUE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value the broker adds: literals and claims."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """Names of the claims that the value holds."""
+        return frozenset(part.name for part in self.parts if isinstance(part, Claim))
+
+    def render(self, claims: ProvenClaims) -> str:
+        """The value for one principal."""
+        return "".join(
+            part.text if isinstance(part, Literal) else claims[part.name]
+            for part in self.parts
+            if isinstance(part, (Literal, Claim))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One header or parameter that a route knows, under the name that the answer uses."""
+
+    name: str
+    const: Constant | None
+    enum: tuple[str, ...] | None
+    pattern: re.Pattern[str] | None
+    required: bool
+
+    def flaw(self, value: str, claims: ProvenClaims) -> str | None:
+        """What keeps a value out, or None. The message never quotes the value: it may be personal."""
+        if self.const is not None:
+            return None if value == self.const.render(claims) else "is fixed by the policy and may only be left out"
+        if self.enum is not None:
+            return None if value in self.enum else f"must be one of {', '.join(self.enum)}"
+        if len(value) > VALUE_BYTES:
+            return f"must be at most {VALUE_BYTES} characters, got {len(value)}"
+        if self.pattern is None or not self.pattern.fullmatch(value):
+            return f"must match {self.pattern.pattern if self.pattern else 'nothing'}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """All headers, or all parameters, of one operation. `kind` is `header` or `param`."""
+
+    kind: str
+    rules: Mapping[str, Rule]  # by name as compared: headers in lower case, parameters as they are
+    constants: tuple[tuple[str, Constant], ...]
+    required: tuple[str, ...]
+
+    def accept(self, asked: Mapping[str, str], claims: ProvenClaims) -> dict[str, str]:
+        """What the request will carry: the asked values and every constant. Raises Refused."""
+        accepted = {name: constant.render(claims) for name, constant in self.constants}
+        errors: list[FieldError] = []
+        seen: set[str] = set()
+        for asked_name, value in asked.items():
+            compared = self._compared(asked_name)
+            rule = self.rules.get(compared) or self._meta_rule(compared)
+            found = self._flaw(rule, compared in seen, value, claims)
+            seen.add(compared)
+            if found is not None or rule is None:
+                errors.append(FieldError(f"{self.kind}s.{asked_name[:64]}", found or "is not allowed"))
+            else:
+                accepted[asked_name if rule.name.endswith("*") else rule.name] = value
+        missing = [FieldError(f"{self.kind}s.{name}", "is required") for name in self.required if name not in accepted]
+        if errors:
+            raise Refused(f"{self.kind}_not_allowed", summary(errors), [*errors, *missing])
+        if missing:
+            raise Refused(f"{self.kind}_required", summary(missing), missing)
+        return accepted
+
+    def _compared(self, name: str) -> str:
+        return name.lower() if self.kind == "header" else name
+
+    def _meta_rule(self, name: str) -> Rule | None:
+        if self.kind == "header" and _META_NAME.fullmatch(name):
+            return self.rules.get(f"{META_PREFIX}*")
+        return None
+
+    def _flaw(self, rule: Rule | None, twice: bool, value: str, claims: ProvenClaims) -> str | None:
+        if rule is None:
+            legal = ", ".join(rule.name for rule in self.rules.values()) or "none"
+            return f"is not allowed by this route; allowed: {legal}"
+        if twice:
+            return "stands twice"
+        return self.value_flaw(value) or rule.flaw(value, claims)
+
+    def value_flaw(self, value: str) -> str | None:
+        """What keeps a value out of any header (or any parameter), or None."""
+        if self.kind == "header":
+            return None if _HEADER_VALUE.fullmatch(value) else "must be printable ASCII without spaces at its ends"
+        return None if _PARAM_VALUE.fullmatch(value) else "must not hold control characters"
+
+
+def rule_set(kind: str, rules: Iterable[Rule], admits: Callable[[str], bool] = lambda name: True) -> RuleSet:
+    """The rules that one operation takes; `admits` chooses them by lower-case name."""
+    chosen = [rule for rule in rules if admits(rule.name.lower())]
+    return RuleSet(
+        kind=kind,
+        rules={rule.name.lower() if kind == "header" else rule.name: rule for rule in chosen},
+        constants=tuple((rule.name, rule.const) for rule in chosen if rule.const is not None),
+        required=tuple(rule.name for rule in chosen if rule.required),
+    )
+
+
+def attachment(filename: str) -> str:
+    """A `Content-Disposition` that saves under this name (RFC 6266, with RFC 5987 where ASCII does not do)."""
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    if plain == filename:
+        return f'attachment; filename="{filename}"'
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

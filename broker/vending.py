@@ -1,0 +1,127 @@
+"""One ask -> one grant: the straight line, without HTTP and without a clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from broker.cos.signing import TOKEN_NAME, Window, encode_key, query
+from broker.credentials.cache import CredentialCache
+from broker.credentials.credential import Credential
+from broker.errors import NEEDS_AUTHENTICATION, NotFound, Unauthenticated
+from broker.identity.principals import Principal
+from broker.policy.catalog import Catalog
+from broker.policy.routes import Ask, Order, Route, check_length
+from broker.policy.templates import ProvenClaims
+
+# Clocks differ: signatures begin a minute ago, as the official SDK's do.
+BACKDATE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class UrlGrant:
+    """A pre-signed URL; `headers` is all that the client must send besides Host."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    bucket: str
+    region: str
+    key: str
+    expires_in: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureGrant:
+    """An Authorization value, among the headers to send to `url`."""
+
+    authorization: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    method: str
+    url: str
+    bucket: str
+    region: str
+    key: str
+    expires_in: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysGrant:
+    """Temporary keys; `issued_at` is the moment of vending, which client SDKs take as the keys' start."""
+
+    credential: Credential
+    issued_at: int
+    bucket: str
+    region: str
+    key_prefix: str
+    actions: tuple[str, ...]
+
+
+Grant = UrlGrant | SignatureGrant | KeysGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What vending needs beside the ask: the routes as they stand now, the credentials, and the time (Unix seconds)."""
+
+    catalog: Callable[[], Catalog]
+    cache: CredentialCache
+    clock: Callable[[], int]
+
+    def find(self, name: str, principal: Principal) -> Route:
+        """A route by name. Raises NotFound; to strangers Unauthenticated, whether the route exists or not."""
+        try:
+            return self.catalog().route(name)
+        except NotFound:
+            if principal.anonymous:
+                raise Unauthenticated(NEEDS_AUTHENTICATION) from None
+            raise
+
+    def vend(self, name: str, ask: Ask, principal: Principal) -> Grant:
+        """Every check but authentication, then the grant. Raises RequestError or UpstreamError."""
+        now = self.clock()
+        route = self.find(name, principal)
+        return vend(route, ask, route.admit(principal), self.cache, now)
+
+
+def vend(route: Route, ask: Ask, claims: ProvenClaims, cache: CredentialCache, now: int) -> Grant:
+    """What a policy permits of an ask, with a credential that outlives it. Raises RequestError or UpstreamError."""
+    order = route.order(ask, claims, now)
+    credential = cache.get(order.scope, order.required_seconds, now)
+    return grant(order, credential, now)
+
+
+def grant(order: Order, credential: Credential, now: int) -> Grant:
+    """An order, signed. Raises Refused if the credential's token makes the URL too long."""
+    request = order.request
+    if request is None:
+        return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
+    window = Window(now - BACKDATE_SECONDS, now + order.expires_in)
+    headers = {name: value for name, value in request.headers.items() if name != "Host"}
+    if order.vend == "signature":
+        authorization = credential.signer.authorization(request, window)
+        params = query(request.params)[1:]
+        return SignatureGrant(
+            authorization=authorization,
+            headers={"Authorization": authorization, TOKEN_NAME: credential.session_token, **headers},
+            method=request.method,
+            url=f"{request.base_url}/{encode_key(request.key)}{'?' if params else ''}{params}",
+            bucket=order.bucket,
+            region=order.region,
+            key=request.key,
+            expires_in=order.expires_in,
+            expires_at=window.valid_until,
+        )
+    check_length(request, len(credential.session_token))
+    return UrlGrant(
+        method=request.method,
+        url=credential.signer.presigned_url(request, window),
+        headers=headers,
+        bucket=order.bucket,
+        region=order.region,
+        key=request.key,
+        expires_in=order.expires_in,
+        expires_at=window.valid_until,
+    )
