@@ -1,0 +1,215 @@
+"""`python -m broker VERB`: every verb, its options and how it ends. The work itself is in the rooms."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.errors import BrokerError, ConfigurationError, RequestError
+
+
+def _reports_errors(verb: Callable[..., None]) -> Callable[..., None]:
+    """One clear line for each problem and exit code 1, never a traceback."""
+
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(f"error: {problem}", err=True)
+            sys.exit(1)
+        except BrokerError as error:
+            click.echo(f"error: {error.code}: {error.detail}", err=True)
+            for one in error.errors if isinstance(error, RequestError) else ():
+                click.echo(f"  {one.field}: {one.message}", err=True)
+            sys.exit(1)
+
+    return run
+
+
+def _end_on_sigterm() -> None:
+    # So that context managers stop what they started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Temporary credentials and signed URLs for Tencent Cloud Object Storage."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 512), help="Threads in each process.")
+@_reports_errors
+def serve(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve the API; everything else comes from the environment."""
+    from broker import serving
+
+    serving.serve(host, port, workers, threads)
+
+
+@main.command()
+@_reports_errors
+def dev() -> None:
+    """Keep a broker and an emulator of STS and COS running on loopback, with keys made for this run."""
+    from broker import demo
+
+    _end_on_sigterm()
+    demo.dev(_policies(), click.echo)
+
+
+@main.command()
+@_reports_errors
+def demo() -> None:
+    """Upload a real file through a vended URL, download it back, and see three forbidden things refused."""
+    from broker import demo as steps
+
+    _end_on_sigterm()
+    if not steps.demo(_policies(), click.echo):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Keep objects in this folder.")
+@_reports_errors
+def emulate(port: int, data: Path | None) -> None:
+    """Run the emulator of STS and COS alone. Its account key is TENCENTCLOUD_SECRET_ID/KEY, else made and printed."""
+    from broker.emulator.server import Emulator
+
+    _end_on_sigterm()
+    names = ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY")
+    account = [os.environ.get(name, "") for name in names]
+    if any(account) and not all(account):
+        raise click.UsageError(f"set both {names[0]} and {names[1]}, or neither")
+    if not any(account):
+        account = [f"AKID{secrets.token_hex(16)}", secrets.token_hex(16)]
+        for name, value in zip(names, account, strict=True):
+            click.echo(f"export {name}={value}")
+    with Emulator((account[0], account[1]), port=port, data_dir=data) as emulator:
+        click.echo(f"STS and COS at {emulator.url}; Ctrl-C ends")
+        _wait_for_ctrl_c()
+
+
+@main.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--format", "form", default="text", show_default=True, type=click.Choice(["text", "json"]))
+@_reports_errors
+def check(folder: Path | None, form: str) -> None:
+    """Check a folder of policy files (BROKER_POLICIES by default); exit 1 if any would be refused."""
+    from broker.policy import catalog
+    from broker.policy.checks import Limits
+    from broker.settings import Settings
+
+    settings = Settings.from_environ(serving=False)
+    limits = Limits(settings.policy_bytes, settings.cos_endpoint)
+    errors, warnings, routes = [], [], 0
+    try:
+        loaded = catalog.load(folder or settings.policies, limits)
+        warnings, routes = list(loaded.warnings), len(loaded.routes)
+    except ConfigurationError as error:
+        errors = list(error.problems)
+    if form == "json":
+        found = [("error", one) for one in errors] + [("warning", one) for one in warnings]
+        fields = [{"level": level, "file": p.source, "field": p.field, "message": p.message} for level, p in found]
+        click.echo(json.dumps({"ok": not errors, "routes": routes, "problems": fields}, indent=2))
+    else:
+        for problem in warnings:
+            click.echo(f"warning: {problem}")
+        for problem in errors:
+            click.echo(f"error: {problem}", err=True)
+        click.echo(
+            f"{routes} routes, {len(warnings)} warnings" if not errors else f"{len(errors)} errors", err=bool(errors)
+        )
+    sys.exit(1 if errors else 0)
+
+
+@main.command()
+@click.argument("route")
+@click.option("--as", "claims", multiple=True, required=True, metavar="CLAIM=VALUE", help="Claims of the principal.")
+@click.option("--vend", "vend_name", help="url, download-url, signature or credentials; default: the route's first.")
+@click.option("--method", help="HTTP method to sign.")
+@click.option("--key", help="Object key.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="Inputs of the key.")
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Headers of the signed request.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Its query parameters.")
+@click.option("--expires-in", type=int, help="Seconds.")
+@click.option("--filename", help="Name to save a download under.")
+@_reports_errors
+def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: Any) -> None:
+    """Vend from the command line, as the given principal; every check but authentication applies."""
+    from broker.app import Broker
+    from broker.identity.principals import Principal
+    from broker.settings import Settings
+    from broker.web import messages
+
+    broker = Broker(settings=Settings.from_environ(serving=False))
+    name = vend_name or broker.route(route).document.vends[0]
+    if name not in messages.ASKS:
+        raise click.UsageError(f"--vend must be one of {', '.join(messages.ASKS)}, got {name!r}")
+    pairs = {one: _pairs(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
+    unverified = {one: value for one, value in {**asked, **pairs}.items() if value}
+    grant = broker.vend(route, messages.parse_ask(unverified, name), Principal(_pairs(claims, "--as")))
+    click.echo(json.dumps(json.loads(messages.answer(grant)), indent=2, ensure_ascii=False))
+
+
+@main.group()
+def keygen() -> None:
+    """Make keys for the broker's own use."""
+
+
+@keygen.command()
+def cache() -> None:
+    """A key for BROKER_CACHE_KEYS, on stdout."""
+    click.echo(base64.b64encode(secrets.token_bytes(32)).decode())
+
+
+@keygen.command("api-key")
+@click.argument("key_id", metavar="ID")
+@click.option("--sub", help="The key always speaks for this subject.")
+@click.option("--acts-for", metavar="PATTERN", help="It may name subjects that match, in X-Principal.")
+@click.option("--claims", metavar="A,B", help="Claims it may set for them, in X-Principal-Claims.")
+@_reports_errors
+def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | None) -> None:
+    """An entry for BROKER_API_KEYS on stdout, and ID.SECRET, shown once, on stderr."""
+    from broker.identity.api_keys import new_api_key
+
+    names = [name.strip() for name in claims.split(",")] if claims else []
+    entry, secret = new_api_key(key_id, sub=sub, acts_for=acts_for, claims=names)
+    click.echo(json.dumps(entry))
+    click.echo(secret, err=True)
+
+
+def _policies() -> Path:
+    return Path(os.environ.get("BROKER_POLICIES") or "policies")
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"{option} takes NAME=VALUE, got {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _wait_for_ctrl_c() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("")

@@ -1,0 +1,94 @@
+"""`serve`: the broker under Granian, with the settings that keep it safe behind a proxy.
+
+The parent checks everything and starts nothing that is not whole; each worker builds its own application.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from typing import Any
+
+from flask import Flask
+
+from broker.errors import ConfigurationError, Problem
+
+# Idle keep-alive connections are closed after this: a proxy in front must close its own sooner.
+_HEADER_READ_SECONDS = 30
+_DRAIN_SECONDS = 10
+
+
+def serve(host: str, port: int, workers: int, threads: int) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started."""
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from broker.app import Broker
+    from broker.settings import Settings
+
+    settings = Settings.from_environ()
+    Broker(settings=settings)
+    _check_port(host, port)
+    # A forked worker would inherit locks that other threads of the parent hold.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Server(
+        "broker",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # `auto` never times out a connection that sends nothing
+        websockets=False,
+        workers=workers,
+        blocking_threads=threads,
+        backlog=1024,
+        backpressure=512,  # counts connections, idle ones too
+        respawn_failed_workers=True,
+        workers_kill_timeout=_DRAIN_SECONDS,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_READ_SECONDS * 1000, max_buffer_size=32_768),
+        log_access=False,
+        log_level=LogLevels(settings.log_level),
+        log_dictconfig=_logging(settings.log_level, settings.log_format),
+    )
+    server.serve(target_loader=load_app, wrap_loader=False)
+
+
+def load_app() -> Flask:
+    """The application of one worker. Then its environment is cleared of what no request should see.
+
+    Granian starts every request's WSGI environ from the process's: a secret there would be one `request.environ` away,
+    and HTTP_PROXY would arrive as a header.
+    """
+    from broker.app import create_app
+
+    app = create_app()
+    for name in list(os.environ):
+        if name.startswith(("HTTP_", "REMOTE_", "BROKER_", "TENCENTCLOUD_SECRET_")):
+            del os.environ[name]
+    return app
+
+
+def _check_port(host: str, port: int) -> None:
+    # Granian opens it shared: a second broker would start silently and take half of the traffic.
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        problem = Problem("serve", "--host and --port", f"cannot listen on {host}:{port}: {error.strerror or error}")
+        raise ConfigurationError([problem]) from None
+
+
+def _logging(level: str, form: str) -> dict[str, Any]:
+    formatter = {"json": "broker.logs.JsonFormatter", "console": "broker.logs.ConsoleFormatter"}[form]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter}},
+        "handlers": {"stderr": {"class": "broker.logs.Handler", "formatter": "line"}},
+        "root": {"level": level.upper(), "handlers": ["stderr"]},
+        "loggers": {},
+    }

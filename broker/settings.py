@@ -1,0 +1,257 @@
+"""The environment -> frozen Settings, or one error that lists every problem. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from broker.credentials.sealing import KEY_BYTES
+from broker.errors import ConfigurationError, Problem
+from broker.identity.public_keys import ALGORITHMS
+
+_SOURCE = "environment"
+_LATER = ("BROKER_CORS_ORIGINS", "BROKER_STS_BUDGET", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
+_NOT_SUPPORTED = "is not supported by this version of the broker"
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+# Others would override our time-outs and retries.
+_REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_LEVELS = ("debug", "info", "warning", "error")
+_REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class JwtSettings:
+    """Whose bearer tokens are believed. `jwks` is a URL or a file."""
+
+    jwks: str
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator decides. The README has the table of variables."""
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+    sts_endpoint: str
+    sts_region: str
+    cos_endpoint: str
+    policies: Path
+    redis_url: str = field(repr=False)
+    cache_keys: tuple[bytes, ...] = field(repr=False)
+    jwt: JwtSettings | None
+    api_keys: Path | None
+    anonymous: bool
+    trusted_proxies: int
+    policy_bytes: int
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> Settings:
+        """The settings of an environment (the process's own by default). Raises ConfigurationError with all problems.
+
+        `serving`: callers will be let in, so some way to authenticate them must be configured.
+        """
+        reader = _Reader(os.environ if environ is None else environ)
+        settings = cls(
+            secret_id=reader.text("TENCENTCLOUD_SECRET_ID"),
+            secret_key=reader.text("TENCENTCLOUD_SECRET_KEY"),
+            sts_endpoint=reader.endpoint("BROKER_STS_ENDPOINT", "https://sts.tencentcloudapi.com"),
+            sts_region=reader.matching("BROKER_STS_REGION", "ap-guangzhou", _REGION, "a region such as ap-guangzhou"),
+            cos_endpoint=reader.endpoint("BROKER_COS_ENDPOINT", "https://{bucket}.cos.{region}.myqcloud.com"),
+            policies=Path(reader.text("BROKER_POLICIES", "policies")),
+            redis_url=reader.redis_url("BROKER_REDIS_URL"),
+            cache_keys=reader.cache_keys("BROKER_CACHE_KEYS"),
+            jwt=reader.jwt(),
+            api_keys=Path(reader.text("BROKER_API_KEYS")) if reader.text("BROKER_API_KEYS") else None,
+            anonymous=reader.choice("BROKER_ANONYMOUS", "0", ("0", "1")) == "1",
+            trusted_proxies=reader.number("BROKER_TRUSTED_PROXIES", 0, 0, 16),
+            policy_bytes=reader.number("BROKER_POLICY_BYTES", 4096, 256, 65_536),
+            log_level=reader.choice("BROKER_LOG_LEVEL", "info", _LEVELS),
+            log_format=reader.choice("BROKER_LOG_FORMAT", "json", ("json", "console")),
+        )
+        reader.check_pairs(settings, serving=serving)
+        reader.check_unknown()
+        if reader.problems:
+            raise ConfigurationError(reader.problems)
+        return settings
+
+
+class _Reader:
+    """Reads variables one by one and notes every problem. An empty variable is an unset one."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._known: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def refuse(self, name: str, message: str) -> None:
+        self.problems.append(Problem(_SOURCE, name, message))
+
+    def text(self, name: str, default: str = "") -> str:
+        self._known.add(name)
+        return self._environ.get(name, "").strip() or default
+
+    def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
+        value = self.text(name, default)
+        if not pattern.fullmatch(value):
+            self.refuse(name, f"must be {what}, got {_shown(value)}")
+        return value
+
+    def choice(self, name: str, default: str, legal: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in legal:
+            self.refuse(name, f"must be one of {', '.join(legal)}, got {_shown(value)}")
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name, str(default))
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= most):
+            self.refuse(name, f"must be a number {least}..{most}, got {_shown(value)}")
+            return default
+        return int(value)
+
+    def endpoint(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        flaw = _endpoint_flaw(value, placeholders="{bucket}" in default)
+        if flaw is not None:
+            self.refuse(name, f"{flaw}, got {_shown(value)}")
+        return value.rstrip("/")
+
+    def redis_url(self, name: str) -> str:
+        value = self.text(name)
+        if value:
+            self._check_redis_url(name, value)
+        return value
+
+    def _check_redis_url(self, name: str, value: str) -> None:
+        # Its value is never shown: it may hold a password.
+        scheme = value.partition("://")[0]
+        legal = ", ".join(f"{known}://" for known in _REDIS_SCHEMES)
+        if scheme in ("redis+sentinel", "redis+cluster"):
+            return self.refuse(name, f"{scheme}:// {_NOT_SUPPORTED}; legal: {legal}")
+        if scheme not in _REDIS_SCHEMES:
+            return self.refuse(
+                name, f"must begin with {legal}, got {_shown(scheme) if '://' in value else 'no scheme'}"
+            )
+        try:
+            parts = urlsplit(value)
+            located = parts.path if scheme == "unix" else parts.hostname
+            port = parts.port
+        except ValueError:
+            return self.refuse(name, "must hold a host and a port 1..65535")
+        if not located or port == 0:
+            return self.refuse(name, f"must hold a {'path' if scheme == 'unix' else 'host'} after {scheme}://")
+        database = parts.path.strip("/") if scheme != "unix" else ""
+        if database and not database.isdigit():
+            self.refuse(name, f"must end in a database number, got {_shown(database)}")
+        for option in sorted(set(parse_qs(parts.query, keep_blank_values=True)) - _REDIS_OPTIONS):
+            self.refuse(name, f"option {_shown(option)} is none of {', '.join(sorted(_REDIS_OPTIONS))}")
+        return None
+
+    def cache_keys(self, name: str) -> tuple[bytes, ...]:
+        keys = []
+        for index, text in enumerate(filter(None, (part.strip() for part in self.text(name).split(","))), start=1):
+            try:
+                key = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                self.refuse(name, f"key {index} is not base64; `python -m broker keygen cache` makes one")
+                continue
+            if len(key) != KEY_BYTES:
+                self.refuse(name, f"key {index} must be {KEY_BYTES} bytes, got {len(key)}")
+            keys.append(key)
+        return tuple(keys)
+
+    def jwt(self) -> JwtSettings | None:
+        names = ("BROKER_JWT_JWKS", "BROKER_JWT_ISSUER", "BROKER_JWT_AUDIENCE")
+        jwks, issuer, audience = (self.text(name) for name in names)
+        algorithms = tuple(part.strip() for part in self.text("BROKER_JWT_ALGORITHMS", "RS256,ES256").split(","))
+        for algorithm in algorithms:
+            if algorithm not in ALGORITHMS:
+                legal = ", ".join(ALGORITHMS)
+                self.refuse("BROKER_JWT_ALGORITHMS", f"{_shown(algorithm)} is none of {legal} (asymmetric only)")
+        if not jwks:
+            for name in (*names[1:], "BROKER_JWT_ALGORITHMS"):
+                if self._environ.get(name):
+                    self.refuse(name, "goes with BROKER_JWT_JWKS, which is not set")
+            return None
+        for name, value in ((names[1], issuer), (names[2], audience)):
+            if not value:
+                self.refuse(name, "is required with BROKER_JWT_JWKS")
+        if "://" in jwks and (flaw := _url_flaw(jwks)) is not None:
+            self.refuse(names[0], f"{flaw}, or a file; got {_shown(jwks)}")
+        return JwtSettings(jwks, issuer, audience, algorithms)
+
+    def check_pairs(self, settings: Settings, *, serving: bool) -> None:
+        if bool(settings.secret_id) != bool(settings.secret_key):
+            missing = "TENCENTCLOUD_SECRET_KEY" if settings.secret_id else "TENCENTCLOUD_SECRET_ID"
+            self.refuse(missing, "is missing: the key for STS is a pair")
+        if settings.redis_url and not settings.cache_keys:
+            self.refuse(
+                "BROKER_CACHE_KEYS", "is required with BROKER_REDIS_URL; `python -m broker keygen cache` makes one"
+            )
+        if settings.cache_keys and not settings.redis_url:
+            self.refuse("BROKER_CACHE_KEYS", "goes with BROKER_REDIS_URL, which is not set")
+        if serving and not (settings.jwt or settings.api_keys or settings.anonymous):
+            self.refuse(
+                "BROKER_JWT_JWKS",
+                "no authentication is configured: set BROKER_JWT_JWKS (with issuer and audience), BROKER_API_KEYS or "
+                "BROKER_ANONYMOUS=1",
+            )
+
+    def check_unknown(self) -> None:
+        for name in sorted(self._environ):
+            if not name.startswith("BROKER_") or name in self._known:
+                continue
+            if name in _LATER:
+                self.refuse(name, _NOT_SUPPORTED)
+                continue
+            close = difflib.get_close_matches(name, self._known, n=1)
+            self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")
+
+
+def _endpoint_flaw(value: str, *, placeholders: bool) -> str | None:
+    bare = value.replace("{bucket}", "examplebucket-1250000000").replace("{region}", "ap-guangzhou")
+    if not placeholders and bare != value:
+        return "takes no placeholders"
+    flaw = _url_flaw(bare)
+    if flaw is not None or "{" in bare or "}" in bare:
+        return flaw or "takes {bucket} and {region} alone"
+    parts = urlsplit(bare)
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        return "must be scheme and host alone"
+    return None
+
+
+def _url_flaw(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "must be a URL"
+    if not host or port == 0 or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        return "must be an https URL (http to loopback only)"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _shown(value: str) -> str:
+    return ascii(value if len(value) <= 100 else f"{value[:99]}…")

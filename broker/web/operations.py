@@ -1,0 +1,36 @@
+"""For whoever runs the broker: is the process alive, may it get traffic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from flask import Blueprint, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`ready`: traffic may come. `redis`, `sts` and `reload` say whether each serves; nothing is said about why not."""
+
+    ready: bool
+    redis: bool
+    sts: bool
+    reload: bool
+    policies_generation: int
+
+
+def register(blueprint: Blueprint, readiness: Callable[[], Readiness]) -> None:
+    """Add `/healthz` and `/readyz` to a blueprint."""
+
+    def healthz() -> Response:
+        return Response(b'{"status": "ok"}', mimetype="application/json")
+
+    def readyz() -> Response:
+        found = readiness()
+        degraded = not (found.redis and found.sts and found.reload)
+        body = {"ready": found.ready, "degraded": degraded, **asdict(found)}
+        return Response(json.dumps(body), 200 if found.ready else 503, mimetype="application/json")
+
+    blueprint.add_url_rule("/healthz", "healthz", healthz)
+    blueprint.add_url_rule("/readyz", "readyz", readyz)

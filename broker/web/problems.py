@@ -1,0 +1,105 @@
+"""Errors as RFC 9457 problems, and what every answer carries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from broker.errors import BrokerError, MethodNotAllowed, RequestError, UpstreamUnavailable
+
+PROBLEM_TYPE = "application/problem+json"
+logger = logging.getLogger("broker.web")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
+
+
+def request_id() -> str:
+    """The id of this request: the caller's if it is one, else made."""
+    known = g.get("broker_request_id")
+    if known is None:
+        given = request.headers.get("X-Request-Id", "")
+        known = g.broker_request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return str(known)
+
+
+def finish(response: Response) -> Response:
+    """What every answer carries: nobody may keep it, and it can be named."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Request-Id"] = request_id()
+    return response
+
+
+def register(target: Flask | Blueprint) -> None:
+    """Give every error of an application (or of our blueprint alone) the one shape."""
+    target.register_error_handler(BrokerError, of_broker_error)
+    target.register_error_handler(HTTPException, _of_http_exception)
+    target.register_error_handler(Exception, _of_bug)
+
+
+def of_broker_error(error: BrokerError) -> Response:
+    """One of our own errors as a problem."""
+    response = _problem(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = error.allowed
+    if isinstance(error, UpstreamUnavailable):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status in (401, 403) or error.status >= 500:
+        _note(error)
+    return response
+
+
+def _note(error: BrokerError) -> None:
+    fields = {
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "path": request.path[:200],
+        "client": request.remote_addr,
+        "request_id": request_id(),
+    }
+    level = logging.WARNING if error.status >= 500 else logging.INFO
+    logger.log(level, "%s", error.code, extra={"fields": fields})
+
+
+def _of_http_exception(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
+    code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
+    detail = f"no such path; the API begins at {_api_root()}" if status == 404 else HTTPStatus(status).description
+    response = _problem(status, code, detail or HTTPStatus(status).phrase)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = [value for name, value in error.get_headers() if name == "Allow"]
+        response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _api_root() -> str:
+    return "/v1"
+
+
+def _of_bug(error: Exception) -> Response:
+    logger.error("bug: %s", type(error).__name__, exc_info=error, extra={"fields": {"request_id": request_id()}})
+    return _problem(500, "internal_error", "a bug of the broker: its log has this request_id")
+
+
+def _problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
+    body = {
+        "type": f"urn:cos-broker:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "errors": [{"field": one.field, "message": one.message} for one in errors],
+        "request_id": request_id(),
+    }
+    return finish(Response(json.dumps(body), status, mimetype=PROBLEM_TYPE))

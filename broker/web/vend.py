@@ -1,0 +1,83 @@
+"""The views of `/v1`: each is the straight line of one request, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from broker import vending
+from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated
+from broker.identity.principals import Authenticator, Principal
+from broker.policy.routes import Route
+from broker.web import messages
+
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+
+
+def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator) -> None:
+    """Add the views of `/v1` to a blueprint."""
+
+    def list_routes() -> Response:
+        principal = authenticate(authenticator, desk.clock())
+        routes = [route.describe() for route in desk.catalog().routes.values() if _admits(route, principal)]
+        return _json(json.dumps({"routes": routes}).encode())
+
+    def vend(route_name: str, vend_name: str) -> Response:
+        now = desk.clock()
+        principal = authenticate(authenticator, now)
+        if vend_name not in messages.ASKS:
+            raise _no_path(principal)
+        route = desk.find(route_name, principal)
+        claims = route.admit(principal)
+        ask = messages.read_ask(request, vend_name)
+        grant = vending.vend(route, ask, claims, desk.cache, now)
+        return _json(messages.answer(grant))
+
+    def no_view(rest: str = "") -> Response:
+        # Strangers learn nothing here either: not which paths exist, nor for which methods.
+        principal = authenticate(authenticator, desk.clock())
+        segments = rest.split("/")
+        if not rest:
+            raise MethodNotAllowed("GET", request.method)
+        if len(segments) == 2 and segments[1] in messages.ASKS:
+            desk.find(segments[0], principal)
+            raise MethodNotAllowed("POST", request.method)
+        raise _no_path(principal)
+
+    def add(rule: str, name: str, view: Callable[..., Response], methods: list[str]) -> None:
+        blueprint.add_url_rule(
+            rule, name, view, methods=methods, provide_automatic_options=False, strict_slashes=True, merge_slashes=False
+        )
+
+    add("/v1", "routes", list_routes, ["GET"])
+    add("/v1/<route_name>/<vend_name>", "vend", vend, ["POST"])
+    add("/v1", "not_routes", no_view, [method for method in _ALL_METHODS if method not in ("GET", "HEAD")])
+    add("/v1/<path:rest>", "no_view", no_view, _ALL_METHODS)
+
+
+def authenticate(authenticator: Authenticator, now: int) -> Principal:
+    """Who sent this request. Raises Unauthenticated, Forbidden or UpstreamUnavailable."""
+    headers = request.headers
+    return authenticator.authenticate(
+        headers.get("Authorization"), headers.get("X-Principal"), headers.get("X-Principal-Claims"), now
+    )
+
+
+def _admits(route: Route, principal: Principal) -> bool:
+    try:
+        route.admit(principal)
+    except RequestError:
+        return False
+    return True
+
+
+def _no_path(principal: Principal) -> RequestError:
+    if principal.anonymous:
+        return Unauthenticated(NEEDS_AUTHENTICATION)
+    return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(messages.ASKS)}, or GET /v1")
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, mimetype="application/json")
