@@ -8,11 +8,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from typing import Any
-
-from flask import Flask
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 # Idle keep-alive connections are closed after this: a proxy in front must close its own sooner.
 _HEADER_READ_SECONDS = 30
@@ -21,17 +23,30 @@ _DRAIN_SECONDS = 10
 
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started."""
+    from broker import parts
+    from broker.settings import Settings
+
+    settings = Settings.from_environ()
+    parts.assemble(settings, clock=lambda: 0)
+    _check_port(host, port)
+    run(load_app, host, port, workers, threads, _logging(settings.log_level, settings.log_format), settings.log_level)
+
+
+def run(
+    load: Callable[[], Flask],
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    logging: dict[str, Any] | None = None,
+    log_level: str = "error",
+) -> None:
+    """Granian, until SIGTERM or SIGINT; `load` builds the application of one worker and must be importable by name."""
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server
 
-    from broker.app import Broker
-    from broker.settings import Settings
-
-    settings = Settings.from_environ()
-    Broker(settings=settings)
-    _check_port(host, port)
     # A forked worker would inherit locks that other threads of the parent hold.
     multiprocessing.set_start_method("spawn", force=True)
     server = Server(
@@ -49,10 +64,10 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=_DRAIN_SECONDS,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_READ_SECONDS * 1000, max_buffer_size=32_768),
         log_access=False,
-        log_level=LogLevels(settings.log_level),
-        log_dictconfig=_logging(settings.log_level, settings.log_format),
+        log_level=LogLevels(log_level),
+        log_dictconfig=logging,
     )
-    server.serve(target_loader=load_app, wrap_loader=False)
+    server.serve(target_loader=load, wrap_loader=False)
 
 
 def load_app() -> Flask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from broker.cos.signing import TOKEN_NAME, Window, encode_key, query
 from broker.credentials.cache import CredentialCache
@@ -18,18 +19,20 @@ from broker.policy.templates import ProvenClaims
 BACKDATE_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class UrlGrant:
+class UrlGrant(NamedTuple):
     """A pre-signed URL; `headers` is all that the client must send besides Host."""
 
     method: str
-    url: str = field(repr=False)
+    url: str
     headers: Mapping[str, str]
     bucket: str
     region: str
     key: str
     expires_in: int
     expires_at: int
+
+    def __repr__(self) -> str:
+        return f"UrlGrant({self.method} {self.key!r} of {self.bucket}, expires_at={self.expires_at})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,12 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
     if request is None:
         return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
     window = Window(now - BACKDATE_SECONDS, now + order.expires_in)
-    headers = {name: value for name, value in request.headers.items() if name != "Host"}
     if order.vend == "signature":
         authorization = credential.signer.authorization(request, window)
         params = query(request.params)[1:]
         return SignatureGrant(
             authorization=authorization,
-            headers={"Authorization": authorization, TOKEN_NAME: credential.session_token, **headers},
+            headers={"Authorization": authorization, TOKEN_NAME: credential.session_token, **order.headers},
             method=request.method,
             url=f"{request.base_url}/{encode_key(request.key)}{'?' if params else ''}{params}",
             bucket=order.bucket,
@@ -114,11 +116,12 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
             expires_in=order.expires_in,
             expires_at=window.valid_until,
         )
-    check_length(request, len(credential.session_token))
+    url = credential.signer.presigned_url(request, window)
+    check_length(len(url))  # the order was checked with a token of usual length
     return UrlGrant(
         method=request.method,
-        url=credential.signer.presigned_url(request, window),
-        headers=headers,
+        url=url,
+        headers=order.headers,
         bucket=order.bucket,
         region=order.region,
         key=request.key,

@@ -62,7 +62,7 @@ class CredentialCache:
         """
         while True:
             with self._lock:
-                credential = self._memory.get(scope)
+                credential = self._remembered(scope)
                 if credential is not None and usable(credential.expires_at, required_seconds, now):
                     return credential
                 if credential is not None and fresh(credential.issued_at, now):
@@ -79,6 +79,12 @@ class CredentialCache:
             if leads:
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
+
+    def _remembered(self, scope: Scope) -> Credential | None:
+        try:
+            return self._memory[scope]  # `get` would look, and ask the clock, twice
+        except KeyError:
+            return None
 
     def _lead(self, flight: Future[Credential], scope: Scope, required_seconds: int, now: int) -> None:
         try:

@@ -56,7 +56,7 @@ def _reads(
 def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> dict[str, str]:
     """Message by field, for all that is wrong between fields; `unsound` ones and what depends on them are left out."""
     problems: dict[str, str] = {}
-    template = Template("", ())
+    template = templates.template("", ())
     if "key" not in unsound:
         try:
             template = templates.parse(document.key)
@@ -279,7 +279,7 @@ def _sizes(document: PolicyDocument, template: Template, limits: Limits) -> Foun
         by_method = operations.operations(document)
     except templates.TemplateError:
         return  # a const that is no template is reported where it stands
-    reach = reach_of(document, template, worst_claims(template), worst_key(document, template))
+    reach = reach_of(scope_name(document, template), template, worst_claims(template), worst_key(document, template))
     permissions = [operation.permission for operation in by_method.values()]
     if operations.CREDENTIALS in document.vends and document.methods:
         permissions.append(operations.credentials_permission(document))

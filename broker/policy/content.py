@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker.cos import requests
@@ -10,78 +11,64 @@ from broker.errors import FieldError, Refused, summary
 from broker.policy.document import PolicyDocument
 
 _TYPE, _LENGTH = "Content-Type", "Content-Length"
-_LENGTH_DIGITS = 15
+_LENGTH_DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True, slots=True)
 class ContentLimits:
-    """The limits of one route; None leaves that header to the route's `headers`."""
+    """The limits of one route. `names` are the headers it governs: lower case -> as answered."""
 
-    types: tuple[str, ...] | None
-    max_bytes: int | None
+    names: Mapping[str, str]
+    types: tuple[str, ...]
+    max_bytes: int
 
     def accept(self, asked: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """(the headers governed here, all others) of an ask's headers. Raises Refused."""
         governed: dict[str, str] = {}
         others: dict[str, str] = {}
+        problems: list[tuple[str, FieldError]] = []
         for name, value in asked.items():
-            own = self._own_name(name)
-            if own in governed:
-                raise Refused(
-                    "header_not_allowed", f"{own} stands twice", [FieldError(f"headers.{own}", "stands twice")]
-                )
+            own = self.names.get(name.lower())
             if own is None:
                 others[name] = value
+            elif own in governed:
+                problems.append(("header_not_allowed", FieldError(f"headers.{own}", "stands twice")))
             else:
                 governed[own] = value
-        problems = [*self._type_problems(governed.get(_TYPE)), *self._length_problems(governed.get(_LENGTH))]
+        for own in self.names.values():
+            found = self._problem(own, governed.get(own))
+            if found is not None:
+                problems.append(found)
         if problems:
             errors = [error for _, error in problems]
             raise Refused(problems[0][0], summary(errors), errors)
         return governed, others
 
-    def _own_name(self, name: str) -> str | None:
-        lower = name.lower()
-        if lower == "content-type" and self.types is not None:
-            return _TYPE
-        if lower == "content-length" and self.max_bytes is not None:
-            return _LENGTH
+    def _problem(self, name: str, value: str | None) -> tuple[str, FieldError] | None:
+        limit = ", ".join(self.types) if name == _TYPE else f"at most {self.max_bytes} bytes"
+        if value is None:
+            return "header_required", FieldError(f"headers.{name}", f"is required: {limit}")
+        if name == _TYPE:
+            if requests.MEDIA_TYPE.fullmatch(value) and any(_admits(declared, value) for declared in self.types):
+                return None
+            return "content_type_not_allowed", FieldError(f"headers.{name}", f"must be {limit}, without parameters")
+        if not _LENGTH_DIGITS.fullmatch(value):
+            return "header_not_allowed", FieldError(f"headers.{name}", "must be a number of bytes in decimal digits")
+        if int(value) > self.max_bytes:
+            return "content_too_large", FieldError(f"headers.{name}", f"must be {limit}, got {value}")
         return None
-
-    def _type_problems(self, value: str | None) -> Iterator[tuple[str, FieldError]]:
-        field = f"headers.{_TYPE}"
-        if self.types is None:
-            return
-        if value is None:
-            yield "header_required", FieldError(field, f"is required: one of {', '.join(self.types)}")
-        elif not (requests.MEDIA_TYPE.fullmatch(value) and any(_admits(declared, value) for declared in self.types)):
-            legal = ", ".join(self.types)
-            yield "content_type_not_allowed", FieldError(field, f"must be one of {legal}, without parameters")
-
-    def _length_problems(self, value: str | None) -> Iterator[tuple[str, FieldError]]:
-        field = f"headers.{_LENGTH}"
-        if self.max_bytes is None:
-            return
-        if value is None:
-            yield "header_required", FieldError(field, f"is required: at most {self.max_bytes} bytes")
-        elif not _is_length(value):
-            yield "header_not_allowed", FieldError(field, "must be a number of bytes in decimal digits")
-        elif int(value) > self.max_bytes:
-            yield "content_too_large", FieldError(field, f"must be at most {self.max_bytes} bytes, got {value}")
 
 
 def compile_content(document: PolicyDocument) -> ContentLimits:
     """The limits of a sound document."""
     content = document.content
-    if content is None:
-        return ContentLimits(None, None)
-    return ContentLimits(tuple(content.types) if content.types is not None else None, content.max_bytes)
+    names = {}
+    if content is not None and content.types is not None:
+        names[_TYPE.lower()] = _TYPE
+    if content is not None and content.max_bytes is not None:
+        names[_LENGTH.lower()] = _LENGTH
+    return ContentLimits(names, tuple((content and content.types) or ()), (content and content.max_bytes) or 0)
 
 
 def _admits(declared: str, value: str) -> bool:
     return value == declared or (declared.endswith("/*") and value.startswith(declared[:-1]))
-
-
-def _is_length(value: str) -> bool:
-    digits = value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS
-    return digits and (value == "0" or value[0] != "0")

@@ -12,8 +12,8 @@ from typing import Any
 from broker.cos import cam, requests
 from broker.credentials.scope import Scope
 from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
-from broker.policy.templates import InputSpec, split
-from broker.policy.values import Constant, Rule, RuleSet, rule_set
+from broker.policy.templates import InputSpec
+from broker.policy.values import Rule, RuleSet, constant, rule_set
 
 CREDENTIALS = "credentials"  # the one vend whose credential holds more than one operation
 
@@ -92,7 +92,7 @@ def rules(declared: Mapping[str, ValueRule]) -> list[Rule]:
     return [
         Rule(
             name=name,
-            const=Constant(tuple(split(rule.const))) if rule.const is not None else None,
+            const=constant(rule.const) if rule.const is not None else None,
             enum=tuple(rule.enum) if rule.enum is not None else None,
             pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
             required=rule.required,

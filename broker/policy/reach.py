@@ -19,9 +19,8 @@ def scope_name(document: PolicyDocument, template: Template) -> str:
     return "principal" if template.claims else "route"
 
 
-def reach_of(document: PolicyDocument, template: Template, claims: ProvenClaims, key: str) -> str:
-    """What the credential for `key` reaches: a key, or a prefix and `*`."""
-    scope = scope_name(document, template)
+def reach_of(scope: str, template: Template, claims: ProvenClaims, key: str) -> str:
+    """What the credential for `key` reaches under a scope of this name: a key, or a prefix and `*`."""
     if scope == "object":
         return key
     prefix = template.prefix(claims) if scope == "principal" else template.literal_prefix
@@ -41,5 +40,5 @@ def worst_key(document: PolicyDocument, template: Template) -> str:
         spec = specs.get(name)
         longest = max(spec.enum, key=len) if spec and spec.enum else _WORST * ((spec.max_bytes if spec else 2) // 2)
         inputs[name] = longest
-    key = template.render(worst_claims(template), inputs, "0" * templates.UUID_BYTES, "0" * templates.DATE_BYTES)
+    key = template.render(worst_claims(template), inputs, now=0)
     return key.encode()[: templates.KEY_BYTES].decode(errors="ignore")

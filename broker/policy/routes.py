@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
@@ -18,17 +18,20 @@ from broker.policy.checks import URL_BYTES, Limits
 from broker.policy.content import ContentLimits, compile_content
 from broker.policy.document import PolicyDocument
 from broker.policy.operations import CREDENTIALS, Operation, Permission
-from broker.policy.reach import reach_of
+from broker.policy.reach import reach_of, scope_name
 from broker.policy.templates import InputSpec, ProvenClaims, Template
 from broker.policy.values import attachment
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
 _USUAL_TOKEN_BYTES = 2_048
+_FIXED_BYTES = 1_500  # host and `q-` fields, generously
 _DISPOSITION = "response-content-disposition"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Ask(NamedTuple):
     """What a caller asks a route for; well formed, otherwise unproved."""
 
     vend: str
@@ -36,18 +39,17 @@ class Ask:
     bucket: str | None = None
     key: str | None = None
     inputs: Mapping[str, str] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
+    params: Mapping[str, str] = _NOTHING
     expires_in: int | None = None
     filename: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What will be vended, proven against the policy; only a credential is missing.
 
-    `request` is None for keys, `key_prefix` and `actions` are empty for anything else. The credential must have
-    `required_seconds` left.
+    `request` is None for keys, `key_prefix` and `actions` are empty for anything else. `headers` are the request's
+    without Host. The credential must have `required_seconds` left.
     """
 
     vend: str
@@ -57,6 +59,7 @@ class Order:
     required_seconds: int
     expires_in: int
     request: signing.Request | None
+    headers: Mapping[str, str] = _NOTHING
     key_prefix: str = ""
     actions: tuple[str, ...] = ()
 
@@ -68,6 +71,7 @@ class Route:
     name: str
     document: PolicyDocument
     template: Template
+    scope_name: str
     inputs: Mapping[str, InputSpec]
     admission: Admission
     content: ContentLimits
@@ -95,7 +99,7 @@ class Route:
         request = signing.Request(
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
         )
-        check_length(request, _USUAL_TOKEN_BYTES)
+        _check_expected_length(request)
         return Order(
             vend=ask.vend,
             bucket=self.document.bucket,
@@ -104,6 +108,7 @@ class Route:
             required_seconds=expires_in + MARGIN_SECONDS,
             expires_in=expires_in,
             request=request,
+            headers=headers,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -133,7 +138,7 @@ class Route:
             required_seconds=minimum,
             expires_in=minimum,
             request=None,
-            key_prefix=reach_of(self.document, self.template, claims, "").removesuffix("*"),
+            key_prefix=reach_of(self.scope_name, self.template, claims, "").removesuffix("*"),
             actions=tuple(self.credentials.actions),
         )
 
@@ -159,7 +164,7 @@ class Route:
             form = self.template.text
             raise _invalid("key", f"is required: {operation.method} names an existing object of the form {form}")
         inputs = self._checked_inputs(ask.inputs or {})
-        key = self.template.render(claims, inputs, str(uuid.uuid4()), templates.day_of(now))
+        key = self.template.render(claims, inputs, now)
         if (flaw := templates.key_flaw(key)) is not None:
             raise Refused("input_not_allowed", f"the rendered key {flaw}, got {quoted(key)}")
         return key
@@ -190,10 +195,10 @@ class Route:
         return given
 
     def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
-        if operation.name != "put":
+        if operation.name != "put" or not self.content.names:
             return operation.headers.accept(ask.headers, claims)
         governed, others = self.content.accept(ask.headers)
-        return {**governed, **operation.headers.accept(others, claims)}
+        return governed | operation.headers.accept(others, claims)
 
     def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
         if ask.filename is None:
@@ -215,7 +220,7 @@ class Route:
         return ask.expires_in
 
     def _scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
-        reach = reach_of(self.document, self.template, claims, key)
+        reach = reach_of(self.scope_name, self.template, claims, key)
         scope = permission.scope(reach)
         # Load measured three bytes a character; a quotation mark is the one that takes six, as JSON's `\"`.
         if '"' in reach and cam.measure(scope.document) > self.limits.policy_bytes:
@@ -231,6 +236,7 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         name=name,
         document=document,
         template=template,
+        scope_name=scope_name(document, template),
         inputs=operations.input_specs(document),
         admission=compile_admission(name, document, template, by_method.values()),
         content=compile_content(document),
@@ -241,15 +247,19 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     )
 
 
-def check_length(request: signing.Request, token_bytes: int) -> None:
-    """Refuse a request whose URL, with a token of this length, would break proxies' buffers. Raises Refused."""
-    texts = (request.base_url, request.key, *request.headers, *request.params, *request.params.values())
-    fixed_bytes = 1_000  # the `q-` fields, generously
-    if 3 * sum(len(text.encode()) for text in texts) + token_bytes + fixed_bytes <= URL_BYTES:
-        return
-    length = signing.url_length(request, token_bytes)
+def check_length(length: int) -> None:
+    """Refuse a URL that would break proxies' buffers. Raises Refused."""
     if length > URL_BYTES:
         raise Refused("url_too_long", f"the URL would have {length} bytes, at most {URL_BYTES}")
+
+
+def _check_expected_length(request: signing.Request) -> None:
+    characters = len(request.key)
+    for name, value in request.params.items():
+        characters += len(name) + len(value)
+    # A character is at most twelve in a URL; nearly every ask is short enough to stop here.
+    if 12 * characters + _USUAL_TOKEN_BYTES + _FIXED_BYTES > URL_BYTES:
+        check_length(signing.url_length(request, _USUAL_TOKEN_BYTES))
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

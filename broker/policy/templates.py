@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NewType
+
+from broker.policy.uuids import fresh_uuid
 
 KEY_BYTES = 850
 CLAIM_BYTES = 128
@@ -21,6 +23,9 @@ ProvenClaims = NewType("ProvenClaims", Mapping[str, str])
 
 _FORBIDDEN = "*?${}\\%"
 _PLAIN_ASCII = re.compile(r"[ -~]+")
+# Every key of printable ASCII that has no flaw; nearly all keys are done with this.
+_SOUND_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[ -#&-)+-.0->@-Z\[\]^_`a-z|~]+"
+_SOUND_ASCII_PATH = re.compile(rf"{_SOUND_SEGMENT}(?:/{_SOUND_SEGMENT})*")
 _FORBIDDEN_CHARACTER = re.compile(r"[*?${}\\%]")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _CLAIM = re.compile(r"principal\.([A-Za-z_][A-Za-z0-9_.:/-]{0,63})")
@@ -93,25 +98,13 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed key template."""
+    """A parsed key template. `claims` and `inputs` are names it holds; `generated`: the broker makes a part of it."""
 
     text: str
     parts: tuple[Part, ...]
-
-    @property
-    def claims(self) -> frozenset[str]:
-        """Names of the claims that the key holds."""
-        return frozenset(part.name for part in self.parts if isinstance(part, Claim))
-
-    @property
-    def inputs(self) -> frozenset[str]:
-        """Names of the inputs that the key holds."""
-        return frozenset(part.name for part in self.parts if isinstance(part, Input))
-
-    @property
-    def generated(self) -> bool:
-        """Whether the broker makes a part of the key."""
-        return any(isinstance(part, (Uuid, Date)) for part in self.parts)
+    claims: frozenset[str]
+    inputs: frozenset[str]
+    generated: bool
 
     @property
     def literal_prefix(self) -> str:
@@ -133,21 +126,18 @@ class Template:
                 return text[: text.rfind("/") + 1]
         return text
 
-    def render(self, claims: ProvenClaims, inputs: Mapping[str, str], uuid: str, day: str) -> str:
-        """The key for these values. The caller has checked each; the whole is checked by `flaw` again."""
+    def render(self, claims: ProvenClaims, inputs: Mapping[str, str], now: int) -> str:
+        """A key for these values. The caller has checked each; the whole is to be checked by `key_flaw`."""
         texts = []
         for part in self.parts:
-            match part:
-                case Literal():
-                    texts.append(part.text)
-                case Claim():
-                    texts.append(claims[part.name])
-                case Input():
-                    texts.append(inputs[part.name])
-                case Uuid():
-                    texts.append(uuid)
-                case Date():
-                    texts.append(day)
+            if isinstance(part, Literal):
+                texts.append(part.text)
+            elif isinstance(part, Claim):
+                texts.append(claims[part.name])
+            elif isinstance(part, Input):
+                texts.append(inputs[part.name])
+            else:
+                texts.append(fresh_uuid() if isinstance(part, Uuid) else day_of(now))
         return "".join(texts)
 
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
@@ -215,6 +205,8 @@ def flaw(value: str, *, path: bool = False) -> str | None:
 
 def key_flaw(key: str) -> str | None:
     """What keeps a whole key from being signed, or None: sound parts can still join to something that is not."""
+    if len(key) <= KEY_BYTES and _SOUND_ASCII_PATH.fullmatch(key):
+        return None
     if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
         return f"must be at most {KEY_BYTES} bytes"
     return flaw(key, path=True)
@@ -262,7 +254,18 @@ def parse(text: str) -> Template:
         if names.count(name) > 1:
             raise TemplateError(f"{{{name}}} stands twice: an input fills one place")
     _check_segments(parts)
-    return Template(text, tuple(parts))
+    return template(text, parts)
+
+
+def template(text: str, parts: Sequence[Part]) -> Template:
+    """The template of these parts."""
+    return Template(
+        text=text,
+        parts=tuple(parts),
+        claims=frozenset(part.name for part in parts if isinstance(part, Claim)),
+        inputs=frozenset(part.name for part in parts if isinstance(part, Input)),
+        generated=any(isinstance(part, (Uuid, Date)) for part in parts),
+    )
 
 
 def split(text: str) -> list[Part]:

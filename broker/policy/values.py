@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from broker.errors import FieldError, Refused, summary
-from broker.policy.templates import Claim, Literal, Part, ProvenClaims
+from broker.policy.templates import Claim, Literal, Part, ProvenClaims, split
 
 META_PREFIX = "x-cos-meta-"
 VALUE_BYTES = 1024
@@ -23,6 +23,7 @@ class Constant:
     """A value the broker adds: literals and claims."""
 
     parts: tuple[Part, ...]
+    fixed: str | None = None  # the value, if it is the same for everybody
 
     @property
     def claims(self) -> frozenset[str]:
@@ -31,11 +32,19 @@ class Constant:
 
     def render(self, claims: ProvenClaims) -> str:
         """The value for one principal."""
+        if self.fixed is not None:
+            return self.fixed
         return "".join(
             part.text if isinstance(part, Literal) else claims[part.name]
             for part in self.parts
             if isinstance(part, (Literal, Claim))
         )
+
+
+def constant(text: str) -> Constant:
+    """The constant that a policy file writes so. Raises TemplateError."""
+    parts = tuple(split(text))
+    return Constant(parts, text if all(isinstance(part, Literal) for part in parts) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,16 @@ class RuleSet:
     rules: Mapping[str, Rule]  # by name as compared: headers in lower case, parameters as they are
     constants: tuple[tuple[str, Constant], ...]
     required: tuple[str, ...]
+    fixed: Mapping[str, str] | None  # the constants, if they are the same for everybody
 
     def accept(self, asked: Mapping[str, str], claims: ProvenClaims) -> dict[str, str]:
         """What the request will carry: the asked values and every constant. Raises Refused."""
-        accepted = {name: constant.render(claims) for name, constant in self.constants}
+        if self.fixed is not None:
+            accepted = dict(self.fixed)
+        else:
+            accepted = {name: constant.render(claims) for name, constant in self.constants}
+        if not asked and not self.required:
+            return accepted
         errors: list[FieldError] = []
         seen: set[str] = set()
         for asked_name, value in asked.items():
@@ -117,11 +132,14 @@ class RuleSet:
 def rule_set(kind: str, rules: Iterable[Rule], admits: Callable[[str], bool] = lambda name: True) -> RuleSet:
     """The rules that one operation takes; `admits` chooses them by lower-case name."""
     chosen = [rule for rule in rules if admits(rule.name.lower())]
+    constants = tuple((rule.name, rule.const) for rule in chosen if rule.const is not None)
+    fixed = {name: constant.fixed for name, constant in constants if constant.fixed is not None}
     return RuleSet(
         kind=kind,
         rules={rule.name.lower() if kind == "header" else rule.name: rule for rule in chosen},
-        constants=tuple((rule.name, rule.const) for rule in chosen if rule.const is not None),
+        constants=constants,
         required=tuple(rule.name for rule in chosen if rule.required),
+        fixed=fixed if len(fixed) == len(constants) else None,
     )
 
 

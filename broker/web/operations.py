@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 from flask import Blueprint, Response
 
+from broker.web import problems
+
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
@@ -24,13 +26,13 @@ def register(blueprint: Blueprint, readiness: Callable[[], Readiness]) -> None:
     """Add `/healthz` and `/readyz` to a blueprint."""
 
     def healthz() -> Response:
-        return Response(b'{"status": "ok"}', mimetype="application/json")
+        return problems.respond(b'{"status": "ok"}')
 
     def readyz() -> Response:
         found = readiness()
         degraded = not (found.redis and found.sts and found.reload)
         body = {"ready": found.ready, "degraded": degraded, **asdict(found)}
-        return Response(json.dumps(body), 200 if found.ready else 503, mimetype="application/json")
+        return problems.respond(json.dumps(body).encode(), 200 if found.ready else 503)
 
-    blueprint.add_url_rule("/healthz", "healthz", healthz)
-    blueprint.add_url_rule("/readyz", "readyz", readyz)
+    blueprint.add_url_rule("/healthz", "healthz", healthz, provide_automatic_options=False)
+    blueprint.add_url_rule("/readyz", "readyz", readyz, provide_automatic_options=False)

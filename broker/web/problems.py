@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import uuid
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from broker.errors import BrokerError, MethodNotAllowed, RequestError, UpstreamUnavailable
 
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
+_REQUEST_ID_KEY = "broker.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
 
 
-def request_id() -> str:
-    """The id of this request: the caller's if it is one, else made."""
-    known = g.get("broker_request_id")
+def request_id(environ: dict[str, Any]) -> str:
+    """The id of a request: the caller's if it is one, else made once and kept in its environ."""
+    known: str | None = environ.get(_REQUEST_ID_KEY)
     if known is None:
-        given = request.headers.get("X-Request-Id", "")
-        known = g.broker_request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    return str(known)
+        given: str = environ.get("HTTP_X_REQUEST_ID", "")
+        # An id, not a secret: it need not be hard to guess.
+        known = given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        environ[_REQUEST_ID_KEY] = known
+    return known
 
 
-def finish(response: Response) -> Response:
-    """What every answer carries: nobody may keep it, and it can be named."""
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Request-Id"] = request_id()
-    return response
+def respond(body: bytes, status: int = 200, content_type: str = "application/json") -> Response:
+    """An answer with what every answer carries: nobody may keep it, and it can be named."""
+    named = request_id(request.environ)
+    headers = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Request-Id", named)]
+    return Response(body, status, headers)
 
 
 def register(target: Flask | Blueprint) -> None:
@@ -64,7 +67,7 @@ def _note(error: BrokerError) -> None:
         "detail": error.detail,
         "path": request.path[:200],
         "client": request.remote_addr,
-        "request_id": request_id(),
+        "request_id": request_id(request.environ),
     }
     level = logging.WARNING if error.status >= 500 else logging.INFO
     logger.log(level, "%s", error.code, extra={"fields": fields})
@@ -88,7 +91,9 @@ def _api_root() -> str:
 
 
 def _of_bug(error: Exception) -> Response:
-    logger.error("bug: %s", type(error).__name__, exc_info=error, extra={"fields": {"request_id": request_id()}})
+    logger.error(
+        "bug: %s", type(error).__name__, exc_info=error, extra={"fields": {"request_id": request_id(request.environ)}}
+    )
     return _problem(500, "internal_error", "a bug of the broker: its log has this request_id")
 
 
@@ -100,6 +105,6 @@ def _problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
         "code": code,
         "detail": detail,
         "errors": [{"field": one.field, "message": one.message} for one in errors],
-        "request_id": request_id(),
+        "request_id": request_id(request.environ),
     }
-    return finish(Response(json.dumps(body), status, mimetype=PROBLEM_TYPE))
+    return respond(json.dumps(body).encode(), status, PROBLEM_TYPE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -11,7 +12,7 @@ from broker import vending
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated
 from broker.identity.principals import Authenticator, Principal
 from broker.policy.routes import Route
-from broker.web import messages
+from broker.web import messages, problems
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
@@ -20,24 +21,24 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     """Add the views of `/v1` to a blueprint."""
 
     def list_routes() -> Response:
-        principal = authenticate(authenticator, desk.clock())
+        principal = authenticate(authenticator, request.environ, desk.clock())
         routes = [route.describe() for route in desk.catalog().routes.values() if _admits(route, principal)]
-        return _json(json.dumps({"routes": routes}).encode())
+        return problems.respond(json.dumps({"routes": routes}).encode())
 
     def vend(route_name: str, vend_name: str) -> Response:
-        now = desk.clock()
-        principal = authenticate(authenticator, now)
+        now, environ = desk.clock(), request.environ
+        principal = authenticate(authenticator, environ, now)
         if vend_name not in messages.ASKS:
             raise _no_path(principal)
         route = desk.find(route_name, principal)
         claims = route.admit(principal)
-        ask = messages.read_ask(request, vend_name)
+        ask = messages.read_ask(environ, vend_name)
         grant = vending.vend(route, ask, claims, desk.cache, now)
-        return _json(messages.answer(grant))
+        return problems.respond(messages.answer(grant))
 
     def no_view(rest: str = "") -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
-        principal = authenticate(authenticator, desk.clock())
+        principal = authenticate(authenticator, request.environ, desk.clock())
         segments = rest.split("/")
         if not rest:
             raise MethodNotAllowed("GET", request.method)
@@ -57,11 +58,11 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     add("/v1/<path:rest>", "no_view", no_view, _ALL_METHODS)
 
 
-def authenticate(authenticator: Authenticator, now: int) -> Principal:
+def authenticate(authenticator: Authenticator, environ: dict[str, Any], now: int) -> Principal:
     """Who sent this request. Raises Unauthenticated, Forbidden or UpstreamUnavailable."""
-    headers = request.headers
+    header = environ.get
     return authenticator.authenticate(
-        headers.get("Authorization"), headers.get("X-Principal"), headers.get("X-Principal-Claims"), now
+        header("HTTP_AUTHORIZATION"), header("HTTP_X_PRINCIPAL"), header("HTTP_X_PRINCIPAL_CLAIMS"), now
     )
 
 
@@ -77,7 +78,3 @@ def _no_path(principal: Principal) -> RequestError:
     if principal.anonymous:
         return Unauthenticated(NEEDS_AUTHENTICATION)
     return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(messages.ASKS)}, or GET /v1")
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, mimetype="application/json")

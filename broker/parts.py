@@ -1,0 +1,86 @@
+"""What `serve` must find whole before anything starts: settings, routes, identities, the key for STS.
+
+Flask and Redis are not needed for that and not imported, since the parent of the workers only checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from broker.credentials.sts import Issuer, source_key
+from broker.errors import ConfigurationError, Problem
+from broker.identity.api_keys import ApiKeys
+from broker.identity.jwks import KeySet
+from broker.identity.jwt import JwtVerifier
+from broker.identity.key_sources import fetch_url, read_file
+from broker.identity.principals import Authenticator
+from broker.policy import catalog
+from broker.policy.catalog import Catalog
+from broker.policy.checks import Limits
+from broker.settings import JwtSettings, Settings
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The broker without its edges. `key_set` is None without JWTs."""
+
+    catalog: Catalog
+    key_set: KeySet | None
+    authenticator: Authenticator
+    issuer: Issuer
+
+
+def assemble(settings: Settings, clock: Clock) -> Parts:
+    """All parts, or everything that is wrong with any. Raises ConfigurationError."""
+    found: list[Problem] = []
+    routes = _collected(found, lambda: load_policies(settings))
+    key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
+    api_keys = _collected(found, lambda: ApiKeys(settings.api_keys, clock) if settings.api_keys else None)
+    source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
+    if found:
+        raise ConfigurationError(found)
+    issuer = Issuer(source, settings.sts_endpoint, settings.sts_region)
+    _check_source(issuer, routes)
+    verifier = _verifier(settings.jwt, key_set)
+    return Parts(routes, key_set, Authenticator(verifier, api_keys, settings.anonymous), issuer)
+
+
+def load_policies(settings: Settings) -> Catalog:
+    """The routes of the configured folder. Raises ConfigurationError."""
+    return catalog.load(settings.policies, Limits(settings.policy_bytes, settings.cos_endpoint))
+
+
+def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:
+    try:
+        return part()
+    except ConfigurationError as error:
+        found += error.problems
+        return None
+
+
+def _key_set(settings: JwtSettings | None, clock: Clock) -> KeySet | None:
+    if settings is None:
+        return None
+    fetch = fetch_url(settings.jwks) if "://" in settings.jwks else read_file(settings.jwks)
+    return KeySet(fetch, clock)
+
+
+def _verifier(settings: JwtSettings | None, key_set: KeySet | None) -> JwtVerifier | None:
+    if settings is None or key_set is None:
+        return None
+    return JwtVerifier(key_set, settings.issuer, settings.audience, settings.algorithms)
+
+
+def _check_source(issuer: Issuer, routes: Catalog) -> None:
+    if not issuer.temporary:
+        return
+    unfit = [name for name, route in routes.routes.items() if route.document.credential.role_arn is None]
+    if unfit:
+        message = (
+            "the key for STS is itself temporary, and STS lets such a key only assume a role: set it on this route"
+        )
+        raise ConfigurationError(Problem(f"route {name}", "credential.role_arn", message) for name in unfit)

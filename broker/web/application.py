@@ -1,0 +1,58 @@
+"""Flask without what the broker never uses and every request would pay for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Request
+from flask.sessions import SecureCookieSession, SessionInterface
+from werkzeug.routing import Map, MapAdapter
+
+_KNOWN_PATHS = 1024
+
+
+class _NoSessions(SessionInterface):
+    """The broker sets no cookies; Flask's default prepares a session for every request."""
+
+    _none = SecureCookieSession()
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        return self._none
+
+    def is_null_session(self, obj: object) -> bool:
+        return True
+
+
+class _Router(MapAdapter):
+    """A router that remembers: the same few paths come again and again, and matching costs as much as signing."""
+
+    def __init__(self, known: dict[tuple[str, str], Any], request: Request, url_map: Map) -> None:
+        # No URL is built from the Host, and no route depends on it: it is not looked at.
+        super().__init__(url_map, "", request.root_path, "", request.scheme, request.path, request.method)
+        self._known = known
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """(rule, arguments) of the request's path. Raises as MapAdapter does."""
+        asked = (self.path_info, self.default_method)
+        found = self._known.get(asked)
+        if found is None:
+            found = super().match(*args, **kwargs)
+            if len(self._known) >= _KNOWN_PATHS:
+                self._known.clear()
+            self._known[asked] = found
+        rule, arguments = found
+        return rule, dict(arguments)
+
+
+class Application(Flask):
+    """The broker's own application: no sessions, no look at the Host, paths matched once."""
+
+    session_interface = _NoSessions()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, static_folder=None)
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """The router of one request."""
+        return _Router(self._known, request, self.url_map) if request is not None else None
