@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -12,9 +14,9 @@ from broker.credentials.cache import CredentialCache
 from broker.credentials.sealing import Sealer
 from broker.credentials.store import CredentialStore, connect
 from broker.identity.principals import Principal
-from broker.policy.routes import Ask, Route
+from broker.policy.routes import Route
 from broker.settings import Settings
-from broker.web import operations, problems, vend
+from broker.web import messages, operations, problems, vend
 from broker.web.application import Application
 
 
@@ -73,9 +75,13 @@ class Broker:
         """A route by name. Raises NotFound."""
         return self._catalog.route(name)
 
-    def vend(self, route: str, ask: Ask, principal: Principal) -> vending.Grant:
-        """A grant for a principal that the caller has authenticated; every other check applies."""
-        return self._desk.vend(route, ask, principal)
+    def vend(self, route: str, ask: Mapping[str, Any], principal: Principal) -> vending.Grant:
+        """A grant for a principal that the caller has authenticated; every other check applies.
+
+        `ask` is what a request's body would hold, and `vend`: `{"vend": "url", "inputs": {"ext": "png"}}`. Raises
+        RequestError or UpstreamError.
+        """
+        return self._desk.vend(route, messages.parse_named_ask(ask), principal)
 
     def readiness(self) -> operations.Readiness:
         """What `/readyz` tells. The first question starts the first load of the JWKS."""

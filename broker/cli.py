@@ -159,11 +159,9 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
 
     broker = Broker(settings=Settings.from_environ(serving=False))
     name = vend_name or broker.route(route).document.vends[0]
-    if name not in messages.ASKS:
-        raise click.UsageError(f"--vend must be one of {', '.join(messages.ASKS)}, got {name!r}")
     pairs = {one: _pairs(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
-    unverified = {one: value for one, value in {**asked, **pairs}.items() if value}
-    grant = broker.vend(route, messages.parse_ask(unverified, name), Principal(_pairs(claims, "--as")))
+    ask = {one: value for one, value in {**asked, **pairs}.items() if value not in (None, {})}
+    grant = broker.vend(route, {"vend": name, **ask}, Principal(_pairs(claims, "--as")))
     click.echo(json.dumps(json.loads(messages.answer(grant)), indent=2, ensure_ascii=False))
 
 

@@ -20,9 +20,9 @@ BROKER_PORT, EMULATOR_PORT = 8000, 9000
 Say = Callable[[str], None]
 
 
-def dev(policies: Path, say: Say) -> None:
+def dev(policies: Path, say: Say, port: int = BROKER_PORT, emulator_port: int = EMULATOR_PORT) -> None:
     """Run a broker and an emulator until Ctrl-C, and say how to use them. Raises ConfigurationError."""
-    with local.world(policies, BROKER_PORT, EMULATOR_PORT, BROKER_LOG_FORMAT="console", BROKER_ANONYMOUS="1") as world:
+    with local.world(policies, port, emulator_port, BROKER_LOG_FORMAT="console", BROKER_ANONYMOUS="1") as world:
         picture = world.folder / "avatar.png"
         picture.write_bytes(png(64))
         say(_how_to_use(world, picture))

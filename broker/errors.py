@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-NEEDS_AUTHENTICATION = "this needs an Authorization header: Bearer JWT or Bearer ID.SECRET"
+NEEDS_AUTHENTICATION = "this needs the header Authorization with a JWT or an API key (ID.SECRET) as bearer token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class Forbidden(RequestError):
 
     status = 403
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("principal_not_allowed", detail)
+    def __init__(self, detail: str, errors: Iterable[FieldError] = ()) -> None:
+        super().__init__("principal_not_allowed", detail, errors)
 
 
 class NotFound(RequestError):
@@ -161,6 +161,11 @@ def quoted(text: str) -> str:
     """A caller's value for a message: escaped, at most 64 characters of it."""
     escaped = ascii(text[:64])
     return escaped if len(text) <= 64 and len(escaped) <= 66 else f"{escaped[:63].rstrip(chr(92))}…"
+
+
+def named(name: str) -> str:
+    """A caller's own name for something (a header, an input), for a message: escaped and cut, without quotes."""
+    return quoted(name)[1:].removesuffix("'")
 
 
 def summary(errors: Sequence[FieldError]) -> str:

@@ -13,54 +13,58 @@ import time
 import traceback
 from typing import Any
 
-# A line below the size that two processes can write to one pipe without tearing each other's.
+# Two processes can write lines below this to one pipe without tearing each other's.
+_LINE_BYTES = 4_000
 _TEXT_CHARACTERS = 3_000
 _HIDDEN = "[redacted]"
 
 _NAMES = (
-    r"q[-_]signature|q[-_]ak|x[-_]cos[-_]security[-_]token|x[-_]tc[-_]token|authorization|tmp_?secret_?key|"
+    r"q~signature|q~ak|x~cos~security~token|x~tc~token|authorization|tmp_?secret_?key|"
     r"tmp_?secret_?id|session_?token|security_?token|secret_?key|sign_?key|(?<![a-z])sign|(?<![a-z])token"
 )
-_HYPHEN = re.compile(r"\[-_\]")
-# `name=value`, `name: value` and `"name": "value"`, plain or percent-encoded once or twice.
+_NAME = _NAMES.replace("~", "(?:-|_|%2d|%252d)")
+_QUOTES = r"""(?:\\*["']|%22|%2522)?"""
+# `name=value`, `name: value`, `"name": "value"`, `('name', 'value')`; plain, escaped, percent-encoded once or twice.
 _PAIR = re.compile(
-    rf"""(?P<name>{_HYPHEN.sub("(?:-|_|%2[Dd]|%252[Dd])", _NAMES)})
-         (?P<between>["']?\s*(?:=|:|%3[AaDd]|%253[AaDd])\s*(?:bytes\s)?b?["']?(?:%22)?)
-         (?P<value>(?:Bearer\s+|TC3-HMAC-SHA256\s+|q-sign-algorithm=)?[^\s"'&,;<>)}}\]]+(?:,\s*(?:SignedHeaders|Signature)=[^\s,"']+)*)""",
+    rf"""(?P<name>{_NAME})
+         (?P<between>{_QUOTES}\s*(?:=|:|,|%3[ad]|%253[ad])\s*(?:b(?=["']))?{_QUOTES})
+         (?P<scheme>(?:Basic|Bearer|TC3-HMAC-SHA256)\s+)?
+         (?P<value>(?!\[redacted\])(?:q-sign-algorithm=[^\s"'\\<>)}}\]]+|[^\s"'&,;\\<>)}}\]]+)
+           (?:,\s*(?:SignedHeaders|Signature)=[^\s,"']+)*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_BEARER = re.compile(r"(?i)\bBearer\s+[A-Za-z0-9._~+/=-]+")
+_BEARER = re.compile(r"(?i)\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_SIGNATURE_TAIL = re.compile(
-    r"(?i)(q(?:-|%2d|%252d)(?:signature|ak)(?:=|%3d|%253d))[A-Za-z0-9%+/_-]+?(?=%26|&|$|[^A-Za-z0-9%+/_-])"
-)
-_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@")
+_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]+@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(text: str) -> str:
     """The text with the values of secrets replaced; percent-encoded spellings included."""
-    text = _BEARER.sub(f"Bearer {_HIDDEN}", text)
     text = _JWT.sub(_HIDDEN, text)
+    text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
     text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text)
-    text = _SIGNATURE_TAIL.sub(rf"\1{_HIDDEN}", text)
-    return _PAIR.sub(lambda found: f"{found['name']}{found['between']}{_HIDDEN}", text)
+    return _PAIR.sub(lambda found: f"{found['name']}{found['between']}{found['scheme'] or ''}{_HIDDEN}", text)
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, the record's own fields, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The line; its longest texts are cut until it is short enough to stay whole."""
         line: dict[str, Any] = {
             "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **_fields(record),
         }
         if record.exc_text:
             line["exception"] = record.exc_text
-        return json.dumps(line)
+        while len(encoded := json.dumps(line)) > _LINE_BYTES:
+            longest = max(line, key=lambda name: len(json.dumps(line[name])))
+            line[longest] = str(line[longest])[: len(str(line[longest])) * 2 // 3]
+        return encoded
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -69,9 +73,16 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, and below it the exception if there is one."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = "".join(f" {name}={value}" for name, value in getattr(record, "fields", {}).items())
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         tail = f"\n{record.exc_text}" if record.exc_text else ""
-        return f"{clock} {record.levelname.lower():7} {record.name}: {record.getMessage()}{fields}{tail}"
+        # A caller's value must not begin a line of its own.
+        line = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], f"{record.getMessage()}{fields}")
+        return f"{clock} {record.levelname.lower():7} {record.name}: {line}{tail}"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return {name: redact(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 FORMATTERS: dict[str, type[logging.Formatter]] = {"json": JsonFormatter, "console": ConsoleFormatter}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 
 from broker.credentials.credential import Credential
 from broker.credentials.lifetimes import FRESH_SECONDS, fresh, usable
@@ -51,6 +51,8 @@ class CredentialCache:
         self._memory: TLRUCache[Scope, Credential] = TLRUCache(
             entries, ttu=lambda scope, credential, now: credential.expires_at, timer=clock
         )
+        # What STS gave and was too short, for as long as asking again would give the same; even if it is dead already.
+        self._short: TTLCache[Scope, Credential] = TTLCache(entries, FRESH_SECONDS, timer=clock)
         self._flights: dict[Scope, Future[Credential]] = {}
         self._lock = threading.Lock()
 
@@ -65,8 +67,9 @@ class CredentialCache:
                 credential = self._remembered(scope)
                 if credential is not None and usable(credential.expires_at, required_seconds, now):
                     return credential
-                if credential is not None and fresh(credential.issued_at, now):
-                    raise _too_short(credential, required_seconds, now)
+                latest = self._short.get(scope)
+                if latest is not None and fresh(latest.issued_at, now):
+                    raise _too_short(latest, required_seconds, now)
                 flight = self._flights.get(scope)
                 leads = flight is None
                 if flight is None:
@@ -77,6 +80,8 @@ class CredentialCache:
             if usable(credential.expires_at, required_seconds, now):
                 return credential
             if leads:
+                with self._lock:
+                    self._short[scope] = credential
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
 

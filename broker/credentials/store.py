@@ -51,6 +51,10 @@ class CredentialStore:
         """The credential kept for a scope; None if there is none, if it does not open, or if Redis does not answer."""
         try:
             sealed = self._client.get(_name(fingerprint))
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                self._failed(error)
+            return None  # somebody else's value under our name is a miss
         except (redis.RedisError, OSError) as error:
             self._failed(error)
             return None

@@ -32,6 +32,7 @@ _PERMANENT = (
     "InternalError.IllegalRole",
     "InvalidAction",
     "InvalidParameter",
+    "InvalidParameterValue",
     "MissingParameter",
     "NoSuchVersion",
     "ResourceNotFound",
@@ -40,6 +41,7 @@ _PERMANENT = (
     "UnsupportedOperation",
     "UnsupportedRegion",
 )
+_PERMANENT_FAMILIES = tuple(f"{code}." for code in _PERMANENT)
 _PASSING = ("InvalidParameter.OverLimit",)  # "frequency exceeded", whatever its prefix says
 
 
@@ -113,16 +115,17 @@ class Issuer:
             raise self._translated(error) from None  # its text may quote the request
         given = response.Credentials
         # The SDK takes an error of an unexpected content type for a success without credentials.
-        if given is None or not (given.TmpSecretId and given.TmpSecretKey and given.Token and response.ExpiredTime):
+        secrets = [] if given is None else [given.TmpSecretId, given.TmpSecretKey, given.Token]
+        self._serving = bool(secrets) and all(isinstance(one, str) and one for one in secrets)
+        if not (self._serving and isinstance(response.ExpiredTime, int)):
             self._serving = False
-            raise UpstreamUnavailable("sts_unavailable", "STS answered without credentials")
-        self._serving = True
+            raise UpstreamUnavailable("sts_unavailable", "STS answered without whole credentials")
         return Credential(
             secret_id=given.TmpSecretId,
             secret_key=given.TmpSecretKey,
             session_token=given.Token,
             issued_at=now,
-            expires_at=lifetimes.expiry(int(response.ExpiredTime), now, scope.duration_seconds),
+            expires_at=lifetimes.expiry(response.ExpiredTime, now, scope.duration_seconds),
             request_id=str(response.RequestId),
         )
 
@@ -143,7 +146,7 @@ class Issuer:
     def _translated(self, error: TencentCloudSDKException) -> UpstreamError:
         code, request_id = str(error.get_code()), error.get_request_id()
         told = f"{code}, RequestId {request_id}" if request_id else code
-        if code.startswith(_PERMANENT) and code not in _PASSING:
+        if (code in _PERMANENT or code.startswith(_PERMANENT_FAMILIES)) and code not in _PASSING:
             self._serving = True
             return UpstreamError("sts_refused", f"STS refused: {told}")
         self._serving = False

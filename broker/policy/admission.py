@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.errors import NEEDS_AUTHENTICATION, Forbidden, Unauthenticated
+from broker.errors import NEEDS_AUTHENTICATION, FieldError, Forbidden, Unauthenticated, summary
 from broker.identity.principals import Principal
 from broker.policy import templates
 from broker.policy.document import ClaimRule, PolicyDocument
@@ -59,25 +59,27 @@ class Admission:
         if principal.routes is not None and self.route not in principal.routes:
             legal = ", ".join(sorted(principal.routes)) or "no route"
             raise Forbidden(f"this API key may use {legal}, not {self.route}")
+        claims = principal.claims
+        errors = []
         for name, check in self.checks.items():
-            if (missed := check.missed(principal.claims.get(name))) is not None:
-                raise Forbidden(f"claim {name} {missed}")
-        return self._prove(principal.claims)
-
-    def _prove(self, unverified_claims: Mapping[str, Any]) -> ProvenClaims:
-        proven = {}
+            if (missed := check.missed(claims.get(name))) is not None:
+                errors.append(FieldError(f"claims.{name}", missed))
         for name in self.claims_used:
-            value = unverified_claims.get(name)
-            if value is None:
-                raise Forbidden(f"claim {name} is missing: what this route signs holds it")
-            if (flaw := templates.claim_flaw(value)) is not None:
-                raise Forbidden(f"claim {name} {flaw}")
-            proven[name] = value
-        claims = ProvenClaims(proven)
+            if (flaw := _unfit(claims.get(name))) is not None:
+                errors.append(FieldError(f"claims.{name}", flaw))
+        if errors:
+            raise Forbidden(summary(errors), errors)
+        proven = ProvenClaims({name: claims[name] for name in self.claims_used})
         for rules, name, constant in self.claimed_values:
-            if (flaw := rules.value_flaw(constant.render(claims))) is not None:
+            if (flaw := rules.value_flaw(constant.render(proven))) is not None:
                 raise Forbidden(f"a claim in {rules.kind} {name} {flaw}")
-        return claims
+        return proven
+
+
+def _unfit(value: object) -> str | None:
+    if value is None:
+        return "is missing: what this route signs holds it"
+    return templates.claim_flaw(value)
 
 
 def compile_admission(

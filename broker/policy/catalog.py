@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def load(folder: Path, limits: Limits) -> Catalog:
         problems += found
         if route is not None:
             routes[route.name] = route
-            warnings += _located(path, dict(lint.warnings(route.document, route.template)))
+            warnings += _located(path, lint.warnings(route.document, route.template))
     if problems:
         raise ConfigurationError(problems)
     return Catalog(routes, tuple(warnings))
@@ -64,17 +64,17 @@ def _policy_files(folder: Path) -> list[Path]:
 def _read(path: Path, limits: Limits) -> tuple[Route | None, list[Problem]]:
     """(the route, or None with the problems of its file)."""
     name = path.name.removesuffix(".json")
-    problems: dict[str, str] = {}
+    problems: list[tuple[str, str]] = []
     if not document.NAME.fullmatch(name):
-        problems[""] = f"a route is named by a-z 0-9 -, 1 to 63 characters, got {quoted(name)}"
+        problems.append(("", f"a route is named by a-z 0-9 -, 1 to 63 characters, got {quoted(name)}"))
     try:
         raw = strict_json.loads(_bytes(path), max_depth=_JSON_DEPTH)
     except OSError as error:
-        return None, _located(path, {**problems, "": f"cannot be read: {error.strerror}"})
+        return None, _located(path, [*problems, ("", f"cannot be read: {error.strerror}")])
     except ValueError as error:
-        return None, _located(path, {**problems, "": f"is not valid JSON: {error}"})
+        return None, _located(path, [*problems, ("", f"is not valid JSON: {error}")])
     parsed, shape_problems, unsound = document.parse(raw)
-    problems |= shape_problems | check(parsed, unsound, limits)
+    problems += [*shape_problems, *check(parsed, unsound, limits)]
     return (None if problems else compile_route(name, parsed, limits)), _located(path, problems)
 
 
@@ -85,5 +85,5 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _located(path: Path, problems: Mapping[str, str]) -> list[Problem]:
-    return [Problem(str(path), field, message) for field, message in problems.items()]
+def _located(path: Path, problems: Iterable[tuple[str, str]]) -> list[Problem]:
+    return [Problem(str(path), field, message) for field, message in problems]

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from broker.cos import cam, requests, signing
 from broker.policy import lint, operations, templates
 from broker.policy.document import PolicyDocument, ValueRule
-from broker.policy.reach import reach_of, scope_name, worst_claims, worst_key
+from broker.policy.reach import longest, reach_of, scope_name, worst_claims, worst_key
 from broker.policy.templates import Claim, Date, Input, Literal, Template, Uuid
-from broker.policy.values import META_PREFIX, rule_set
+from broker.policy.values import META_PREFIX, constant, rule_set
 
 URL_BYTES = 8_000
 _TOKEN_BYTES = 2_048
-# Seconds to renew in, and the share of a credential's life after which a renewal must have succeeded.
+# A credential must serve its longest ask for three quarters of its life, and 120 s more to renew it in.
 _RENEWAL_SECONDS = 120
-_RENEWAL_SHARE = 0.75
 _ASSUME_ROLE_SECONDS = 43_200
 _META_NAME = re.compile(r"x-cos-meta-(?:\*|[a-z0-9-]{1,64})")
 _LISTED_ONLY = ("x-cos-acl",)
@@ -53,20 +52,19 @@ def _reads(
     return register
 
 
-def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> dict[str, str]:
-    """Message by field, for all that is wrong between fields; `unsound` ones and what depends on them are left out."""
-    problems: dict[str, str] = {}
+def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> list[tuple[str, str]]:
+    """(field, message) of all that is wrong between fields; `unsound` ones and what depends on them are left out."""
+    problems: list[tuple[str, str]] = []
     template = templates.template("", ())
     if "key" not in unsound:
         try:
             template = templates.parse(document.key)
         except templates.TemplateError as error:
-            problems["key"] = str(error)
+            problems.append(("key", str(error)))
+            unsound |= {"key"}
     for fields, rule in _RULES:
-        # A wrong key makes other rules meaningless; a wrong header says nothing about its neighbours.
-        if fields.isdisjoint(unsound | ({"key"} & set(problems))):
-            for field, message in rule(document, template, limits):
-                problems.setdefault(field, message)
+        if fields.isdisjoint(unsound):
+            problems += rule(document, template, limits)
     return problems
 
 
@@ -115,8 +113,8 @@ def _methods(document: PolicyDocument, template: Template, limits: Limits) -> Fo
         return
     if not users:
         yield "methods", "no vend of this route uses it: download-url is always GET; leave it out"
-    if users == [operations.CREDENTIALS] and "POST" in document.methods:
-        yield "methods", "credentials never permits POST, and no other vend of this route uses it"
+    if operations.CREDENTIALS in users and "POST" in document.methods:
+        yield "methods", "POST is never handed out with vend credentials: make another route for it"
 
 
 @_reads("vends", "methods", "content")
@@ -125,13 +123,9 @@ def _content(document: PolicyDocument, template: Template, limits: Limits) -> Fo
         yield "content", "limits uploads, and this route has none: PUT is not in methods"
 
 
-@_reads("vends", "methods", "content", "headers")
+@_reads("headers")
 def _headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     names = [name.lower() for name in document.headers]
-    used = {operation.name for operation in operations.operations(_without_values(document)).values()}
-    if operations.CREDENTIALS in document.vends:
-        used |= {requests.OPERATION_OF_METHOD[method] for method in document.methods or []}
-    content = document.content
     for name, rule in document.headers.items():
         field, lower = f"headers.{name}", name.lower()
         if not requests.HEADER_NAME.fullmatch(name) or ("*" in name and lower != f"{META_PREFIX}*"):
@@ -144,14 +138,26 @@ def _headers(document: PolicyDocument, template: Template, limits: Limits) -> Fo
             yield field, f"metadata names are {META_PREFIX} and 1 to 64 of a-z 0-9 -"
         elif lower.endswith("*") and (rule.const is not None or rule.required):
             yield field, "a prefix takes enum or pattern, and is never required"
-        elif content is not None and content.types is not None and lower == "content-type":
-            yield field, "is governed by content.types"
-        elif content is not None and content.max_bytes is not None and lower == "content-length":
-            yield field, "is governed by content.max_bytes"
-        elif not any(operations.takes_header(operation, lower) for operation in used):
-            yield field, f"no method of this route takes it; get, head and delete take Range and If-*, got {name}"
         else:
             yield from _values(field, "header", name, rule)
+
+
+@_reads("content", "headers")
+def _governed_headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    content = document.content
+    for name in document.headers:
+        if content is not None and content.types is not None and name.lower() == "content-type":
+            yield f"headers.{name}", "is governed by content.types"
+        if content is not None and content.max_bytes is not None and name.lower() == "content-length":
+            yield f"headers.{name}", "is governed by content.max_bytes"
+
+
+@_reads("vends", "methods", "headers")
+def _used_headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    methods = {*operations.signed_methods(document), *(document.methods or [])}
+    for name in document.headers:
+        if not any(operations.takes_header(requests.OPERATION_OF_METHOD[one], name.lower()) for one in methods):
+            yield f"headers.{name}", "no method of this route takes it: PUT takes any, GET HEAD DELETE Range and If-*"
 
 
 @_reads("params")
@@ -167,6 +173,8 @@ def _params(document: PolicyDocument, template: Template, limits: Limits) -> Fou
             yield field, "would make it another operation: COS's sub-resources are never granted"
         elif names.count(name.lower()) > 1:
             yield field, "stands twice: COS signs parameter names in lower case"
+        elif name != (spelled := _spelling(name)):
+            yield field, f"is spelled {spelled}"
         else:
             yield from _values(field, "param", name, rule)
 
@@ -176,7 +184,14 @@ def _open_params(document: PolicyDocument, template: Template, limits: Limits) -
     for name in _OPEN_ON_OBJECT:
         rule = operations.declared(document.params, name)
         if rule is not None and rule.pattern is not None and scope_name(document, template) != "object":
-            yield f"params.{name}", "a pattern needs credential.scope object: one credential would hold any value"
+            spelled = next(one for one in document.params if one.lower() == name)
+            yield f"params.{spelled}", "a pattern needs credential.scope object: one credential would hold any value"
+
+
+def _spelling(name: str) -> str:
+    # Other spellings would slip past what the broker and CAM know these by.
+    lower = name.lower()
+    return "versionId" if lower == "versionid" else lower if lower.startswith("response-") else name
 
 
 def _values(field: str, kind: str, name: str, rule: ValueRule) -> Found:
@@ -244,8 +259,8 @@ def _lifetimes(document: PolicyDocument, template: Template, limits: Limits) -> 
     elif "min_remaining_seconds" in terms.model_fields_set:
         yield "credential.min_remaining_seconds", "concerns the vend credentials, which this route does not have"
     for field, value, need in needs:
-        if need + _RENEWAL_SECONDS > _RENEWAL_SHARE * terms.duration_seconds:
-            wanted = int((need + _RENEWAL_SECONDS) / _RENEWAL_SHARE + 0.999)
+        wanted = -(-(need + _RENEWAL_SECONDS) * 4 // 3)
+        if wanted > terms.duration_seconds:
             yield field, f"{value} needs credential.duration_seconds of at least {wanted}, got {terms.duration_seconds}"
 
 
@@ -264,8 +279,10 @@ def _credentials_vend(document: PolicyDocument, template: Template, limits: Limi
                 f"got {document.key!r}"
             ),
         )
-    if scope_name(document, template) == "object":
-        yield "credential.scope", "with vend credentials it is principal or route: keys reach a folder"
+    wanted = "principal" if template.claims else "route"
+    if scope_name(document, template) != wanted:
+        got = scope_name(document, template)
+        yield "credential.scope", f"with vend credentials and this key it is {wanted}: keys reach one folder, got {got}"
     if document.params:
         yield "params", f"must be empty with vend credentials, got {', '.join(document.params)}"
     for name, rule in document.headers.items():
@@ -279,7 +296,9 @@ def _sizes(document: PolicyDocument, template: Template, limits: Limits) -> Foun
         by_method = operations.operations(document)
     except templates.TemplateError:
         return  # a const that is no template is reported where it stands
-    reach = reach_of(scope_name(document, template), template, worst_claims(template), worst_key(document, template))
+    reach = reach_of(
+        scope_name(document, template), template, worst_claims(template.claims), worst_key(document, template)
+    )
     permissions = [operation.permission for operation in by_method.values()]
     if operations.CREDENTIALS in document.vends and document.methods:
         permissions.append(operations.credentials_permission(document))
@@ -290,7 +309,7 @@ def _sizes(document: PolicyDocument, template: Template, limits: Limits) -> Foun
             break
     base_url = requests.endpoint(limits.cos_endpoint, document.bucket, document.region).base_url
     params = {
-        name: rule.const if rule.const is not None else max(rule.enum or [""], key=len)
+        name: _worst_constant(rule.const) if rule.const is not None else longest(rule.enum or [""])
         for name, rule in document.params.items()
     }
     request = signing.Request("GET", base_url, worst_key(document, template), {"Host": base_url}, params)
@@ -299,10 +318,16 @@ def _sizes(document: PolicyDocument, template: Template, limits: Limits) -> Foun
         yield "params", f"a URL of this route can reach {length} bytes, at most {URL_BYTES}"
 
 
-@_reads("key", "methods", "headers", "content", "credential")
-def _unwise(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    yield from lint.errors(document, template)
+def _worst_constant(text: str) -> str:
+    value = constant(text)
+    return value.render(worst_claims(value.claims))
 
 
-def _without_values(document: PolicyDocument) -> PolicyDocument:
-    return document.model_copy(update={"headers": {}, "params": {}})
+@_reads("key", "methods", "credential")
+def _shared_writes(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    yield from lint.shared_writes(document, template)
+
+
+@_reads("content", "headers")
+def _active_types(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    yield from lint.active_types(document)

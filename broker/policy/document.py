@@ -29,7 +29,8 @@ _NOT_SUPPORTED = "is not supported by this version of the broker"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CLAIM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,63}")
-_ROLE_ARN = re.compile(r"qcs::cam::uin/[0-9]+:(?:roleName/[\w+=,.@-]{1,128}|role/[0-9]+)")
+_WORD = re.compile(r"\S{1,256}")
+_ROLE_ARN = re.compile(r"qcs::cam::uin/[0-9]+:(?:roleName/[\w+=,.@-]{1,128}|role/[0-9]+)", re.ASCII)
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,128}", re.ASCII)
 
 
@@ -97,7 +98,9 @@ class ClaimRule(_Part):
     enum: Annotated[list[Scalar], Field(min_length=1)] | None = Field(
         None, description="The claim equals one of these values."
     )
-    contains: Text | None = Field(None, description="The claim, a space-separated string or a list, holds this word.")
+    contains: Annotated[Text, _fits(_WORD, "one word, without spaces")] | None = Field(
+        None, description="The claim, a space-separated string or a list, holds this word."
+    )
     pattern: Pattern | None = Field(None, description="The claim, a string, matches this regular expression entirely.")
 
     @model_validator(mode="after")
@@ -178,8 +181,10 @@ class ValueRule(_Part):
 class Expires(_Part):
     """Lifetime of what is signed, in seconds."""
 
-    default_seconds: int = Field(300, ge=1, description="When the ask does not say expires_in.")
-    max_seconds: int = Field(900, ge=1, description="The longest expires_in; more is refused, never shortened.")
+    default_seconds: int = Field(300, ge=1, le=129_600, description="When the ask does not say expires_in.")
+    max_seconds: int = Field(
+        900, ge=1, le=129_600, description="The longest expires_in; more is refused, never shortened."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Expires:
@@ -203,7 +208,9 @@ class CredentialTerms(_Part):
     external_id: Annotated[Text, _fits(_EXTERNAL_ID, "2 to 128 of A-Z a-z 0-9 _ + = , . @ : / -")] | None = Field(
         None, description="ExternalId of AssumeRole."
     )
-    min_remaining_seconds: int = Field(600, ge=1, description="Handed-out keys (vend credentials) live at least this.")
+    min_remaining_seconds: int = Field(
+        600, ge=1, le=129_600, description="Handed-out keys (vend credentials) live at least this."
+    )
     shared_writes: bool = Field(False, description="Allow writes with a credential that all principals share.")
 
 
@@ -242,15 +249,15 @@ class PolicyDocument(_Part):
     )
 
 
-def parse(raw: Any) -> tuple[PolicyDocument, dict[str, str], frozenset[str]]:
-    """(document, message by field, fields that are unsound) of one file's JSON.
+def parse(raw: Any) -> tuple[PolicyDocument, list[tuple[str, str]], frozenset[str]]:
+    """(document, (field, message) of every mistake, fields that are unsound) of one file's JSON.
 
     With unsound fields the document holds the others; `checks` looks at those, so that one run reports every mistake.
     """
     if not isinstance(raw, dict):
-        return PolicyDocument.model_construct(), {"": f"must be a JSON object, got {_kind(raw)}"}, frozenset(_names())
+        return PolicyDocument.model_construct(), [("", f"must be a JSON object, got {_kind(raw)}")], frozenset(_names())
     try:
-        return PolicyDocument.model_validate(raw), {}, frozenset()
+        return PolicyDocument.model_validate(raw), [], frozenset()
     except ValidationError as error:
         problems = [_explain(details) for details in error.errors(include_url=False)]
     unsound = frozenset(field.partition(".")[0].partition("[")[0] for field, _ in problems)
@@ -259,7 +266,7 @@ def parse(raw: Any) -> tuple[PolicyDocument, dict[str, str], frozenset[str]]:
         for name in _names()
         if name in raw and name not in unsound
     }
-    return PolicyDocument.model_construct(**sound), dict(problems), unsound
+    return PolicyDocument.model_construct(**sound), problems, unsound
 
 
 def _names() -> list[str]:
@@ -284,7 +291,7 @@ def _explain(details: ErrorDetails) -> tuple[str, str]:
     if details["type"] == "missing":
         return field, "is required"
     if details["type"] == "literal_error":
-        if field.startswith("vends") and got in _LATER_VENDS:
+        if field.startswith("vends") and isinstance(got, str) and got in _LATER_VENDS:
             return field, f"{_shown(got)} {_NOT_SUPPORTED}"
         legal = context["expected"].replace(" or ", ", ")
         return field, f"must be one of {legal}, got {_shown(got)}"

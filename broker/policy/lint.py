@@ -15,8 +15,8 @@ _ACTIVE_TYPES = ("text/html", "image/svg+xml")
 _LONG_SECONDS = 3600
 
 
-def errors(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
-    """(field, message) of what no route should do."""
+def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
+    """(field, message) if one credential would write for all principals, unsaid."""
     writes = [m for m in document.methods or [] if requests.OPERATION_OF_METHOD[m] in requests.WRITE_OPERATIONS]
     if scope_name(document, template) == "route" and writes and not document.credential.shared_writes:
         yield (
@@ -26,15 +26,26 @@ def errors(document: PolicyDocument, template: Template) -> Iterator[tuple[str, 
                 "or say shared_writes"
             ),
         )
+
+
+def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
+    """(field, message) of types that browsers execute, unless they are always saved as files."""
     disposition = operations.declared(document.headers, "content-disposition")
-    attached = disposition is not None and (disposition.const or "").lower().startswith("attachment")
-    for index, declared in enumerate((document.content and document.content.types) or []):
-        admitted = [active for active in _ACTIVE_TYPES if _admits(declared, active)]
-        if admitted and not attached:
+    if disposition is not None and (disposition.const or "").lower().startswith("attachment"):
+        return
+    header = operations.declared(document.headers, "content-type")
+    declared = [
+        (f"content.types[{i}]", one) for i, one in enumerate((document.content and document.content.types) or [])
+    ]
+    if header is not None:
+        declared += [("headers.Content-Type", one) for one in header.enum or [header.const or ""]]
+    for field, one in declared:
+        admitted = [active for active in _ACTIVE_TYPES if _admits(one, active)]
+        if admitted:
             yield (
-                f"content.types[{index}]",
+                field,
                 (
-                    f"{declared!r} admits {' and '.join(admitted)}, which browsers execute: name the types you need, "
+                    f"{one!r} admits {' and '.join(admitted)}, which browsers execute: name the types you need, "
                     'or add the header "Content-Disposition": {"const": "attachment"}'
                 ),
             )
@@ -56,5 +67,5 @@ def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str
 
 
 def _admits(declared: str, content_type: str) -> bool:
-    kind, _, subtype = declared.lower().partition("/")
-    return declared.lower() == content_type or (subtype == "*" and content_type.startswith(f"{kind}/"))
+    kind, _, subtype = declared.lower().partition(";")[0].strip().partition("/")
+    return f"{kind}/{subtype}" == content_type or (subtype == "*" and content_type.startswith(f"{kind}/"))

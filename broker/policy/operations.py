@@ -70,11 +70,16 @@ class Operation:
 
 def operations(document: PolicyDocument) -> dict[str, Operation]:
     """The operations of a route, by the HTTP method that is signed."""
-    methods = list(document.methods or []) if {"url", "signature"} & set(document.vends) else []
+    headers, params = rules(document.headers), rules(document.params)
+    return {method: _operation(document, method, headers, params) for method in signed_methods(document)}
+
+
+def signed_methods(document: PolicyDocument) -> list[str]:
+    """The HTTP methods that a route signs (vend `credentials` signs nothing)."""
+    methods: list[str] = list(document.methods or []) if {"url", "signature"} & set(document.vends) else []
     if "download-url" in document.vends and "GET" not in methods:
         methods.append("GET")
-    headers, params = rules(document.headers), rules(document.params)
-    return {method: _operation(document, method, headers, params) for method in methods}
+    return methods
 
 
 def credentials_permission(document: PolicyDocument) -> Permission:

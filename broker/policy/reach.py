@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from broker.cos.signing import encode
 from broker.policy import operations, templates
 from broker.policy.document import PolicyDocument
 from broker.policy.templates import Literal, ProvenClaims, Template
 
-# Two bytes that are three characters each when encoded: the longest that a claim or an input can become.
+# Two bytes that are three characters each when encoded.
 _WORST = "é"
 
 
@@ -27,9 +30,19 @@ def reach_of(scope: str, template: Template, claims: ProvenClaims, key: str) -> 
     return f"{prefix}*" if prefix.endswith("/") else prefix
 
 
-def worst_claims(template: Template) -> ProvenClaims:
+def longest(texts: Iterable[str]) -> str:
+    """The text of the greatest encoded length."""
+    return max(texts, key=lambda text: len(encode(text)))
+
+
+def worst_text(size_bytes: int) -> str:
+    """A text of the greatest encoded length for its size."""
+    return _WORST * (size_bytes // 2) + "%" * (size_bytes % 2)
+
+
+def worst_claims(names: Iterable[str]) -> ProvenClaims:
     """Claims of the greatest encoded length."""
-    return ProvenClaims(dict.fromkeys(template.claims, _WORST * (templates.CLAIM_BYTES // 2)))
+    return ProvenClaims(dict.fromkeys(names, worst_text(templates.CLAIM_BYTES)))
 
 
 def worst_key(document: PolicyDocument, template: Template) -> str:
@@ -38,7 +51,6 @@ def worst_key(document: PolicyDocument, template: Template) -> str:
     inputs = {}
     for name in template.inputs:
         spec = specs.get(name)
-        longest = max(spec.enum, key=len) if spec and spec.enum else _WORST * ((spec.max_bytes if spec else 2) // 2)
-        inputs[name] = longest
-    key = template.render(worst_claims(template), inputs, now=0)
+        inputs[name] = longest(spec.enum) if spec and spec.enum else worst_text(spec.max_bytes if spec else 2)
+    key = template.render(worst_claims(template.claims), inputs, now=0)
     return key.encode()[: templates.KEY_BYTES].decode(errors="ignore")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
 from broker.credentials.scope import Scope
-from broker.errors import FieldError, InvalidRequest, Refused, quoted, summary
+from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
 from broker.identity.principals import Principal
 from broker.policy import operations, templates
 from broker.policy.admission import Admission, compile_admission
@@ -181,7 +181,7 @@ class Route:
     def _checked_inputs(self, given: Mapping[str, str]) -> Mapping[str, str]:
         legal = ", ".join(self.inputs) or "none"
         errors = [
-            FieldError(f"inputs.{name[:64]}", f"is not an input of this route; inputs: {legal}")
+            FieldError(f"inputs.{named(name)}", f"is not an input of this route; inputs: {legal}")
             for name in given
             if name not in self.inputs
         ]

@@ -33,6 +33,7 @@ _INPUT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DATE = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}")
 UUID_BYTES, DATE_BYTES = 36, 10
+_PARTS = 32
 DATE_PLACEHOLDER = "date:%Y/%m/%d"
 
 
@@ -242,6 +243,8 @@ def parse(text: str) -> Template:
     if text == "/":
         raise TemplateError("'/' (the bucket itself) is not supported by this version of the broker")
     parts = split(text)
+    if len(parts) > _PARTS:
+        raise TemplateError(f"a template has at most {_PARTS} parts, got {len(parts)}")
     for part in parts:
         if isinstance(part, Literal) and (found := _FORBIDDEN_CHARACTER.search(part.text)):
             raise TemplateError(f"literals must not hold any of {' '.join(_FORBIDDEN)}, got {found[0]!r}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from broker.errors import FieldError, Refused, summary
+from broker.errors import FieldError, Refused, named, summary
 from broker.policy.templates import Claim, Literal, Part, ProvenClaims, split
 
 META_PREFIX = "x-cos-meta-"
@@ -76,6 +76,7 @@ class RuleSet:
 
     kind: str
     rules: Mapping[str, Rule]  # by name as compared: headers in lower case, parameters as they are
+    meta: Rule | None  # the one prefix form, x-cos-meta-*
     constants: tuple[tuple[str, Constant], ...]
     required: tuple[str, ...]
     fixed: Mapping[str, str] | None  # the constants, if they are the same for everybody
@@ -92,13 +93,13 @@ class RuleSet:
         seen: set[str] = set()
         for asked_name, value in asked.items():
             compared = self._compared(asked_name)
-            rule = self.rules.get(compared) or self._meta_rule(compared)
+            rule = self.rules.get(compared) or (self.meta if _META_NAME.fullmatch(compared) else None)
             found = self._flaw(rule, compared in seen, value, claims)
             seen.add(compared)
             if found is not None or rule is None:
-                errors.append(FieldError(f"{self.kind}s.{asked_name[:64]}", found or "is not allowed"))
+                errors.append(FieldError(f"{self.kind}s.{named(asked_name)}", found or "is not allowed"))
             else:
-                accepted[asked_name if rule.name.endswith("*") else rule.name] = value
+                accepted[asked_name if rule is self.meta else rule.name] = value
         missing = [FieldError(f"{self.kind}s.{name}", "is required") for name in self.required if name not in accepted]
         if errors:
             raise Refused(f"{self.kind}_not_allowed", summary(errors), [*errors, *missing])
@@ -109,14 +110,10 @@ class RuleSet:
     def _compared(self, name: str) -> str:
         return name.lower() if self.kind == "header" else name
 
-    def _meta_rule(self, name: str) -> Rule | None:
-        if self.kind == "header" and _META_NAME.fullmatch(name):
-            return self.rules.get(f"{META_PREFIX}*")
-        return None
-
     def _flaw(self, rule: Rule | None, twice: bool, value: str, claims: ProvenClaims) -> str | None:
         if rule is None:
-            legal = ", ".join(rule.name for rule in self.rules.values()) or "none"
+            known = [*self.rules.values(), *([self.meta] if self.meta else [])]
+            legal = ", ".join(rule.name for rule in known) or "none"
             return f"is not allowed by this route; allowed: {legal}"
         if twice:
             return "stands twice"
@@ -136,11 +133,17 @@ def rule_set(kind: str, rules: Iterable[Rule], admits: Callable[[str], bool] = l
     fixed = {name: constant.fixed for name, constant in constants if constant.fixed is not None}
     return RuleSet(
         kind=kind,
-        rules={rule.name.lower() if kind == "header" else rule.name: rule for rule in chosen},
+        rules={rule.name.lower() if kind == "header" else rule.name: rule for rule in chosen if not is_meta(rule)},
+        meta=next(filter(is_meta, chosen), None) if kind == "header" else None,
         constants=constants,
         required=tuple(rule.name for rule in chosen if rule.required),
         fixed=fixed if len(fixed) == len(constants) else None,
     )
+
+
+def is_meta(rule: Rule) -> bool:
+    """Whether a rule is the prefix form."""
+    return rule.name.lower() == f"{META_PREFIX}*"
 
 
 def attachment(filename: str) -> str:

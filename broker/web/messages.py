@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 
 from broker import strict_json
 from broker.cos.requests import METHODS
-from broker.errors import FieldError, InvalidRequest, RequestTooLarge, UnsupportedMediaType, quoted, summary
+from broker.errors import FieldError, InvalidRequest, RequestTooLarge, UnsupportedMediaType, named, quoted, summary
 from broker.policy.document import Method
 from broker.policy.routes import Ask
 from broker.vending import Grant, KeysGrant, SignatureGrant, UrlGrant
@@ -89,7 +89,7 @@ def read_ask(environ: dict[str, Any], vend: str) -> Ask:
     content_type: str = environ.get("CONTENT_TYPE", "")
     if content_type != _JSON_TYPE and content_type.partition(";")[0].strip().lower() != _JSON_TYPE:
         raise UnsupportedMediaType(
-            "unsupported_media_type", f"Content-Type must be {_JSON_TYPE}, got {quoted(content_type) or 'none'}"
+            "unsupported_media_type", f"Content-Type must be {_JSON_TYPE}, got {'another' if content_type else 'none'}"
         )
     try:
         unverified = strict_json.loads(data)
@@ -108,6 +108,16 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
     return Ask(vend, **asked.__dict__)
+
+
+def parse_named_ask(unverified: Mapping[str, Any]) -> Ask:
+    """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
+    vend = unverified.get("vend")
+    if not isinstance(vend, str) or vend not in ASKS:
+        got = quoted(vend) if isinstance(vend, str) else _kind(vend)
+        message = f"must be one of {', '.join(ASKS)}, got {got}"
+        raise InvalidRequest("invalid_request", f"vend {message}", [FieldError("vend", message)])
+    return parse_ask({name: value for name, value in unverified.items() if name != "vend"}, vend)
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -133,7 +143,7 @@ def _too_large(got: str) -> RequestTooLarge:
 
 
 def _path(details: ErrorDetails) -> str:
-    return ".".join(str(part)[:64] for part in details["loc"] if part != "[key]")
+    return ".".join(named(str(part)) for part in details["loc"] if part != "[key]")
 
 
 def _message(details: ErrorDetails, model: type[BaseModel]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import random
@@ -66,11 +67,19 @@ def _note(error: BrokerError) -> None:
         "code": error.code,
         "detail": error.detail,
         "path": request.path[:200],
-        "client": request.remote_addr,
+        "client": _client(request.remote_addr),
         "request_id": request_id(request.environ),
     }
     level = logging.WARNING if error.status >= 500 else logging.INFO
     logger.log(level, "%s", error.code, extra={"fields": fields})
+
+
+def _client(address: str | None) -> str:
+    # Behind proxies it comes from a header, which may hold anything.
+    try:
+        return str(ipaddress.ip_address(address or ""))
+    except ValueError:
+        return "unknown"
 
 
 def _of_http_exception(error: HTTPException) -> Response:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from broker import vending
-from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated
+from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
 from broker.policy.routes import Route
 from broker.web import messages, problems
-
-_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
 def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator) -> None:
@@ -39,23 +38,30 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     def no_view(rest: str = "") -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
         principal = authenticate(authenticator, request.environ, desk.clock())
+        if principal.anonymous:
+            raise Unauthenticated(NEEDS_AUTHENTICATION)
         segments = rest.split("/")
-        if not rest:
-            raise MethodNotAllowed("GET", request.method)
+        if rest == "":
+            raise MethodNotAllowed("GET", named(request.method))
         if len(segments) == 2 and segments[1] in messages.ASKS:
             desk.find(segments[0], principal)
-            raise MethodNotAllowed("POST", request.method)
+            raise MethodNotAllowed("POST", named(request.method))
         raise _no_path(principal)
 
-    def add(rule: str, name: str, view: Callable[..., Response], methods: list[str]) -> None:
-        blueprint.add_url_rule(
-            rule, name, view, methods=methods, provide_automatic_options=False, strict_slashes=True, merge_slashes=False
-        )
+    def add(rule: str, name: str, view: Callable[..., Response], method: str) -> None:
+        blueprint.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False, merge_slashes=False)
 
-    add("/v1", "routes", list_routes, ["GET"])
-    add("/v1/<route_name>/<vend_name>", "vend", vend, ["POST"])
-    add("/v1", "not_routes", no_view, [method for method in _ALL_METHODS if method not in ("GET", "HEAD")])
-    add("/v1/<path:rest>", "no_view", no_view, _ALL_METHODS)
+    def add_others(state: BlueprintSetupState) -> None:
+        # Flask's own way to add a rule knows no "any method".
+        prefix, endpoint = state.url_prefix or "", f"{blueprint.name}.no_view"
+        for path in ("/v1", "/v1/", "/v1/<path:rest>"):
+            rule = state.app.url_rule_class(prefix + path, endpoint=endpoint, strict_slashes=True, merge_slashes=False)
+            state.app.url_map.add(rule)
+        state.app.view_functions[endpoint] = no_view
+
+    add("/v1", "routes", list_routes, "GET")
+    add("/v1/<route_name>/<vend_name>", "vend", vend, "POST")
+    blueprint.record(add_others)
 
 
 def authenticate(authenticator: Authenticator, environ: dict[str, Any], now: int) -> Principal:
