@@ -115,10 +115,10 @@ def check(folder: Path | None, form: str) -> None:
     from broker.policy.checks import Limits
     from broker.settings import Settings
 
-    settings = Settings.from_environ(serving=False)
-    limits = Limits(settings.policy_bytes, settings.cos_endpoint)
     errors, warnings, routes = [], [], 0
     try:
+        settings = Settings.from_environ(serving=False)
+        limits = Limits(settings.policy_bytes, settings.cos_endpoint)
         loaded = catalog.load(folder or settings.policies, limits)
         warnings, routes = list(loaded.warnings), len(loaded.routes)
     except ConfigurationError as error:
@@ -160,7 +160,7 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
     broker = Broker(settings=Settings.from_environ(serving=False))
     name = vend_name or broker.route(route).document.vends[0]
     pairs = {one: _pairs(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
-    ask = {one: value for one, value in {**asked, **pairs}.items() if value not in (None, {})}
+    ask = {one: value for one, value in {**asked, **pairs}.items() if value is not None and value != {}}
     grant = broker.vend(route, {"vend": name, **ask}, Principal(_pairs(claims, "--as")))
     click.echo(json.dumps(json.loads(messages.answer(grant)), indent=2, ensure_ascii=False))
 

@@ -200,15 +200,16 @@ class _Steps:
         self._say(f"  {'ok' if held else 'NOT AS PROMISED'}: {what}")
 
 
+_SECRETS = re.compile(
+    r"""(?P<name>q-signature=|q-ak=|x-cos-security-token=|"?(?:tmpSecretId|tmpSecretKey|sessionToken)": ")?
+        (?P<value>(?(name)[^"&\s]{16,}|\b[A-Za-z0-9_+=-]{41,}))""",
+    re.VERBOSE,
+)
+
+
 def shortened(text: str) -> str:
-    """A text with every long run of token-like characters cut, so that no secret is printed whole."""
-    values = r"(q-signature=|x-cos-security-token=|q-ak=)([A-Za-z0-9_%.-]{16,})|()\b([A-Za-z0-9_+=/-]{41,})"
-    return re.sub(values, _shorten, text)
-
-
-def _shorten(found: re.Match[str]) -> str:
-    name, value = found[1] or "", found[2] or found[4]
-    return f"{name}{value[:8]}…{value[-4:]}"
+    """A text in which no secret is whole: what stands behind their names, and every long run of their characters."""
+    return _SECRETS.sub(lambda found: f"{found['name'] or ''}{found['value'][:8]}…{found['value'][-4:]}", text)
 
 
 def png(size: int) -> bytes:

@@ -160,7 +160,7 @@ class UpstreamUnavailable(UpstreamError):
 def quoted(text: str) -> str:
     """A caller's value for a message: escaped, at most 64 characters of it."""
     escaped = ascii(text[:64])
-    return escaped if len(text) <= 64 and len(escaped) <= 66 else f"{escaped[:63].rstrip(chr(92))}…"
+    return escaped if len(text) <= 64 and len(escaped) <= 66 else f"{escaped[:61].rstrip(chr(92))}..."
 
 
 def named(name: str) -> str:

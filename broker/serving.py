@@ -92,8 +92,9 @@ def _check_port(host: str, port: int) -> None:
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        problem = Problem("serve", "--host and --port", f"cannot listen on {host}:{port}: {error.strerror or error}")
+    except (OSError, UnicodeError) as error:  # a name that is too long for DNS is a UnicodeError
+        reason = getattr(error, "strerror", None) or "no such host name"
+        problem = Problem("serve", "--host and --port", f"cannot listen on {host[:64]}:{port}: {reason}")
         raise ConfigurationError([problem]) from None
 
 

@@ -195,7 +195,7 @@ class _Reader:
         if bool(settings.secret_id) != bool(settings.secret_key):
             missing = "TENCENTCLOUD_SECRET_KEY" if settings.secret_id else "TENCENTCLOUD_SECRET_ID"
             self.refuse(missing, "is missing: the key for STS is a pair")
-        if settings.redis_url and not settings.cache_keys:
+        if settings.redis_url and not self.text("BROKER_CACHE_KEYS"):
             self.refuse(
                 "BROKER_CACHE_KEYS", "is required with BROKER_REDIS_URL; `python -m broker keygen cache` makes one"
             )
@@ -221,7 +221,7 @@ class _Reader:
 
 def _endpoint_flaw(value: str, *, placeholders: bool) -> str | None:
     bare = value.replace("{bucket}", "examplebucket-1250000000").replace("{region}", "ap-guangzhou")
-    if not placeholders and bare != value:
+    if not placeholders and "{" in value:
         return "takes no placeholders"
     flaw = _url_flaw(bare)
     if flaw is not None or "{" in bare or "}" in bare:

@@ -80,8 +80,6 @@ class CredentialCache:
             if usable(credential.expires_at, required_seconds, now):
                 return credential
             if leads:
-                with self._lock:
-                    self._short[scope] = credential
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
 
@@ -102,6 +100,8 @@ class CredentialCache:
             with self._lock:
                 del self._flights[scope]
                 self._memory[scope] = credential
+                if not usable(credential.expires_at, required_seconds, now):
+                    self._short[scope] = credential
             flight.set_result(credential)
 
     def _obtain(self, scope: Scope, required_seconds: int, now: int) -> Credential:

@@ -39,6 +39,8 @@ class Objects:
     def __init__(self, folder: Path | None) -> None:
         self._lock = threading.Lock()
         self._folder = folder
+        if folder:
+            _make(folder)
         self._objects = _load(folder) if folder else {}
 
     def buckets(self) -> list[str]:
@@ -101,6 +103,13 @@ def _write(path: Path, key: str, stored: Stored) -> None:
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError([Problem(str(folder), "", f"cannot be made: {error.strerror}")]) from None
 
 
 def _load(folder: Path) -> dict[tuple[str, str], Stored]:

@@ -159,6 +159,8 @@ class Route:
 
     def _key(self, ask: Ask, operation: Operation, claims: ProvenClaims, now: int) -> str:
         if ask.key is not None:
+            if ask.inputs is not None:
+                raise _invalid("key", "and inputs exclude each other, got both")
             return self._given_key(ask.key, operation, claims)
         if self.template.generated and operation.name != "put":
             form = self.template.text
@@ -214,6 +216,8 @@ class Route:
         expires = self.document.expires
         if ask.expires_in is None:
             return expires.default_seconds
+        if ask.expires_in < 1:
+            raise _invalid("expires_in", f"must be a positive integer, got {ask.expires_in}")
         if ask.expires_in > expires.max_seconds:
             message = f"must be 1..{expires.max_seconds}, got {ask.expires_in}"
             raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
