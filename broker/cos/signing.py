@@ -18,6 +18,10 @@ from urllib.parse import quote, quote_plus
 TOKEN_NAME = "x-cos-security-token"  # noqa: S105  the parameter's name, not a token
 
 
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+
+
 class Request(NamedTuple):
     """What is signed: one method on one object, with everything that must not change.
 
@@ -94,9 +98,12 @@ class Signer:
 
 
 class _WindowKey:
-    """A secret key bound to one window; asks of one second with one lifetime share it."""
+    """A secret key bound to one window; asks of one second with one lifetime share it.
 
-    __slots__ = ("_hmac", "key_time", "query_times", "window")
+    HMAC-SHA1 (RFC 2104) with both of its keyed states kept, and of StringToSign what is the same for all requests.
+    """
+
+    __slots__ = ("_inner", "_outer", "key_time", "query_times", "window")
 
     def __init__(self, secret_key: str, window: Window) -> None:
         start, end = window
@@ -104,13 +111,17 @@ class _WindowKey:
         self.key_time = f"{start};{end}"
         self.query_times = f"&q-sign-time={start}%3B{end}&q-key-time={start}%3B{end}"
         # NOTE: the HMAC key is SignKey's hex text, not its raw bytes.
-        self._hmac = hmac.new(sign_key(secret_key, self.key_time).encode(), digestmod=hashlib.sha1)
+        block = sign_key(secret_key, self.key_time).encode().ljust(64, b"\0")
+        self._inner = hashlib.sha1(block.translate(_INNER_PAD))  # noqa: S324  COS's algorithm
+        self._outer = hashlib.sha1(block.translate(_OUTER_PAD))  # noqa: S324
+        self._inner.update(f"sha1\n{self.key_time}\n".encode())
 
     def sign(self, http_string: str) -> str:
-        """The signature of a request, by the keyed state that all requests of this window start from."""
-        keyed = self._hmac.copy()
-        keyed.update(string_to_sign(self.key_time, http_string).encode())
-        return keyed.hexdigest()
+        """The signature of a request: HMAC of its StringToSign."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{hashed(http_string)}\n".encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 class Names(NamedTuple):
@@ -155,9 +166,14 @@ def sign_key(secret_key: str, key_time: str) -> str:
     return hmac.digest(secret_key.encode(), key_time.encode(), "sha1").hex()
 
 
+def hashed(http_string: str) -> str:
+    """The hash of HttpString, in hex."""
+    return hashlib.sha1(http_string.encode()).hexdigest()  # noqa: S324  COS's algorithm
+
+
 def string_to_sign(key_time: str, http_string: str) -> str:
     """StringToSign: the algorithm, the window and the hash of HttpString."""
-    return f"sha1\n{key_time}\n{hashlib.sha1(http_string.encode()).hexdigest()}\n"  # noqa: S324  COS's algorithm
+    return f"sha1\n{key_time}\n{hashed(http_string)}\n"
 
 
 def encode_key(key: str) -> str:

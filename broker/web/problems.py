@@ -7,16 +7,18 @@ import json
 import logging
 import random
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from broker.errors import BrokerError, MethodNotAllowed, RequestError, UpstreamUnavailable
+from broker.errors import BrokerError, FieldError, MethodNotAllowed, RequestError, UpstreamUnavailable
 
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
+_ERRORS = 100  # a body of nothing but mistakes brings no answer larger than itself
 _REQUEST_ID_KEY = "broker.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
@@ -106,14 +108,14 @@ def _of_bug(error: Exception) -> Response:
     return _problem(500, "internal_error", "a bug of the broker: its log has this request_id")
 
 
-def _problem(status: int, code: str, detail: str, errors: Any = ()) -> Response:
+def _problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
     body = {
         "type": f"urn:cos-broker:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,
-        "errors": [{"field": one.field, "message": one.message} for one in errors],
+        "errors": [{"field": one.field, "message": one.message} for one in errors[:_ERRORS]],
         "request_id": request_id(request.environ),
     }
     return respond(json.dumps(body).encode(), status, PROBLEM_TYPE)

@@ -8,12 +8,20 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from broker import vending
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
 from broker.policy.routes import Route
 from broker.web import messages, problems
+
+
+class _Rest(BaseConverter):
+    """Whatever follows, empty and `//` included; Werkzeug's `path` takes neither."""
+
+    regex = ".*?"
+    part_isolating = False
 
 
 def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator) -> None:
@@ -35,14 +43,14 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         grant = vending.vend(route, ask, claims, desk.cache, now)
         return problems.respond(messages.answer(grant))
 
-    def no_view(rest: str = "") -> Response:
+    def no_view(rest: str | None = None) -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
         principal = authenticate(authenticator, request.environ, desk.clock())
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
-        segments = rest.split("/")
-        if rest == "":
+        if rest is None:
             raise MethodNotAllowed("GET", named(request.method))
+        segments = rest.split("/")
         if len(segments) == 2 and segments[1] in messages.ASKS:
             desk.find(segments[0], principal)
             raise MethodNotAllowed("POST", named(request.method))
@@ -54,7 +62,8 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     def add_others(state: BlueprintSetupState) -> None:
         # Flask's own way to add a rule knows no "any method".
         prefix, endpoint = state.url_prefix or "", f"{blueprint.name}.no_view"
-        for path in ("/v1", "/v1/", "/v1/<path:rest>"):
+        state.app.url_map.converters["broker_rest"] = _Rest
+        for path in ("/v1", "/v1/<broker_rest:rest>"):
             rule = state.app.url_rule_class(prefix + path, endpoint=endpoint, strict_slashes=True, merge_slashes=False)
             state.app.url_map.add(rule)
         state.app.view_functions[endpoint] = no_view

@@ -218,6 +218,9 @@ def test_failure_of_its_own(make_world, caplog):
 class DataThatFails:
     """A folder that cannot be written."""
 
+    def mkdir(self, **how):
+        """There already."""
+
     def glob(self, pattern):
         """Empty."""
         return []
