@@ -119,7 +119,10 @@ class Route:
             "description": document.description,
             "vends": document.vends,
             "methods": document.methods or ["GET"],
-            "inputs": {name: rule.model_dump(exclude_none=True) for name, rule in document.inputs.items()},
+            "inputs": {
+                name: rule.model_dump(exclude_none=True, exclude={"max_length"} if rule.enum else None)
+                for name, rule in document.inputs.items()
+            },
             "content": document.content.model_dump(exclude_none=True) if document.content else {},
             "headers": {name: rule.model_dump(exclude_none=True) for name, rule in document.headers.items()},
             "params": {name: rule.model_dump(exclude_none=True) for name, rule in document.params.items()},
