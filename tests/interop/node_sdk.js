@@ -1,9 +1,9 @@
 // The vendor's Node SDK at work with temporary keys: reads one JSON object on stdin, prints one result per step.
 //
-// In:  {"credentials": {"TmpSecretId", "TmpSecretKey", "SecurityToken", "StartTime", "ExpiredTime"},
-//       "bucket", "region", "domain": "127.0.0.1:PORT", "protocol": "http:",
-//       "steps": [{"do": "put" | "get" | "head" | "delete", "key", "body"?, "headers"?}]}
-// Out: [{"ok": true, "status": 200, "headers": {...}, "body"? (of get)}, {"ok": false, "status": 403, "code": "AccessDenied", "message"}]
+// In:  {"grant": the broker's answer to POST /v1/ROUTE/credentials, "domain": "127.0.0.1:PORT",
+//       "keys": "callback" (getAuthorization) | "options" (SecretId, SecretKey, SecurityToken),
+//       "steps": [{"do": "putObject" | "getObject" | …, "Key"?, "Body"?, "Headers"?, and what else the method takes}]}
+// Out: [{"status": 200, "headers": {...}, "body"? (of getObject)}, {"status": 403, "code": "AccessDenied", "message"}]
 //
 // A refusal is a result and ends nothing. A HEAD's refusal has no body, so its code is only the status as text.
 'use strict';
@@ -14,31 +14,42 @@ process.env.NO_PROXY = process.env.no_proxy = '127.0.0.1,localhost';
 const fs = require('fs');
 const COS = require('cos-nodejs-sdk-v5');
 
-const work = JSON.parse(fs.readFileSync(0, 'utf-8'));
+const { grant, domain, keys, steps } = JSON.parse(fs.readFileSync(0, 'utf-8'));
+const { tmpSecretId, tmpSecretKey, sessionToken } = grant.credentials;
+const GIVEN = {
+  callback: {
+    getAuthorization: (_options, callback) =>
+      callback({
+        TmpSecretId: tmpSecretId,
+        TmpSecretKey: tmpSecretKey,
+        SecurityToken: sessionToken,
+        StartTime: grant.startTime,
+        ExpiredTime: grant.expiredTime,
+      }),
+  },
+  options: { SecretId: tmpSecretId, SecretKey: tmpSecretKey, SecurityToken: sessionToken },
+};
 const cos = new COS({
-  Domain: work.domain,
-  Protocol: work.protocol,
+  Domain: domain,
+  Protocol: 'http:',
   AutoSwitchHost: false,
   KeepAlive: false,
   Timeout: 10000,
-  getAuthorization: (_options, callback) => callback(work.credentials),
+  ...GIVEN[keys],
 });
-const METHODS = { put: 'putObject', get: 'getObject', head: 'headObject', delete: 'deleteObject' };
 
-async function run(step) {
-  const params = { Bucket: work.bucket, Region: work.region, Key: step.key, Headers: step.headers || {} };
-  if (step.do === 'put') params.Body = step.body || '';
+async function run({ do: method, ...given }) {
   try {
-    const data = await cos[METHODS[step.do]](params);
-    const result = { ok: true, status: data.statusCode, headers: data.headers };
-    return step.do === 'get' ? { ...result, body: data.Body.toString('utf-8') } : result;
+    const data = await cos[method]({ Bucket: grant.bucket, Region: grant.region, ...given });
+    const result = { status: data.statusCode, headers: data.headers };
+    return method === 'getObject' ? { ...result, body: data.Body.toString('utf-8') } : result;
   } catch (error) {
-    return { ok: false, status: error.statusCode || 0, code: error.code, message: error.message };
+    return { status: error.statusCode || 0, code: error.code, message: error.message };
   }
 }
 
 (async () => {
   const results = [];
-  for (const step of work.steps) results.push(await run(step));
+  for (const step of steps) results.push(await run(step));
   console.log(JSON.stringify(results));
 })();
