@@ -158,7 +158,7 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
     from broker.web import messages
 
     broker = Broker(settings=Settings.from_environ(serving=False))
-    name = vend_name or broker.route(route).document.vends[0]
+    name = vend_name if vend_name is not None else broker.route(route).document.vends[0]
     pairs = {one: _pairs(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
     ask = {one: value for one, value in {**asked, **pairs}.items() if value is not None and value != {}}
     grant = broker.vend(route, {"vend": name, **ask}, Principal(_pairs(claims, "--as")))

@@ -20,21 +20,23 @@ _HIDDEN = "[redacted]"
 
 _NAMES = (
     r"q~signature|q~ak|x~cos~security~token|x~tc~token|authorization|tmp_?secret_?key|"
-    r"tmp_?secret_?id|session_?token|security_?token|secret_?key|sign_?key|(?<![a-z])sign|(?<![a-z])token"
+    r"tmp_?secret_?id|session_?token|security_?token|secret_?key|sign_?key|@sign|@token"
 )
-_NAME = _NAMES.replace("~", "(?:-|_|%2d|%252d)")
+# `~`: a hyphen in any spelling. `@`: a word begins; the F of an encoded `?` does not belong to it.
+_NAME = _NAMES.replace("~", "(?:-|_|%2d|%252d)").replace("@", "(?:(?<![a-z])|(?<=%3f)|(?<=%253f))")
 _QUOTES = r"""(?:\\*["']|%22|%2522)?"""
 # `name=value`, `name: value`, `"name": "value"`, `('name', 'value')`; plain, escaped, percent-encoded once or twice.
 _PAIR = re.compile(
     rf"""(?P<name>{_NAME})
          (?P<between>{_QUOTES}\s*(?:=|:|,|%3[ad]|%253[ad])\s*(?:b(?=["']))?{_QUOTES})
-         (?P<scheme>(?:Basic|Bearer|TC3-HMAC-SHA256)\s+)?
-         (?P<value>(?!\[redacted\])(?:q-sign-algorithm=[^\s"'\\<>)}}\]]+|[^\s"'&,;\\<>)}}\]]+)
+         (?P<scheme>(?:Basic|Bearer|TC3-HMAC-SHA256)\s+(?=\S{{8}}))?
+         (?P<value>(?!\[redacted\]|(?:Basic|Bearer)\s)(?:q-sign-algorithm=[^\s"'\\<>)}}\]]+|[^\s"'&,;\\<>)}}\]]+)
            (?:,\s*(?:SignedHeaders|Signature)=[^\s,"']+)*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_BEARER = re.compile(r"(?i)\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}")
+_BEARER = re.compile(r"(?i)\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{12,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_API_KEY = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -42,6 +44,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def redact(text: str) -> str:
     """The text with the values of secrets replaced; percent-encoded spellings included."""
     text = _JWT.sub(_HIDDEN, text)
+    text = _API_KEY.sub(_HIDDEN, text)
     text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
     text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text)
     return _PAIR.sub(lambda found: f"{found['name']}{found['between']}{found['scheme'] or ''}{_HIDDEN}", text)

@@ -195,7 +195,8 @@ class _Reader:
         if bool(settings.secret_id) != bool(settings.secret_key):
             missing = "TENCENTCLOUD_SECRET_KEY" if settings.secret_id else "TENCENTCLOUD_SECRET_ID"
             self.refuse(missing, "is missing: the key for STS is a pair")
-        if settings.redis_url and not self.text("BROKER_CACHE_KEYS"):
+        told = any(problem.field == "BROKER_CACHE_KEYS" for problem in self.problems)
+        if settings.redis_url and not settings.cache_keys and not told:
             self.refuse(
                 "BROKER_CACHE_KEYS", "is required with BROKER_REDIS_URL; `python -m broker keygen cache` makes one"
             )

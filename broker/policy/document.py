@@ -6,6 +6,7 @@ This room knows shapes: types, names, legal values of one field. What fields dem
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
@@ -48,8 +49,10 @@ def _unique(values: list[Any]) -> list[Any]:
 
 def _compiles(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as an unescaped `[`: it will mean something else one day
+            re.compile(pattern)
+    except (re.error, FutureWarning, DeprecationWarning, OverflowError, RecursionError) as error:
         raise _expected(f"is no regular expression: {error}") from None
     return pattern
 

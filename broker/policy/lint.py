@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from broker.cos import requests
@@ -33,11 +34,13 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
     disposition = operations.declared(document.headers, "content-disposition")
     if disposition is not None and (disposition.const or "").lower().startswith("attachment"):
         return
+    types = (document.content and document.content.types) or []
+    declared = [(f"content.types[{index}]", one) for index, one in enumerate(types)]
     header = operations.declared(document.headers, "content-type")
-    declared = [
-        (f"content.types[{i}]", one) for i, one in enumerate((document.content and document.content.types) or [])
-    ]
-    if header is not None:
+    if header is not None and header.pattern is not None:
+        matched = [active for active in _ACTIVE_TYPES if re.fullmatch(header.pattern, active)]
+        declared += [("headers.Content-Type", active) for active in matched]
+    elif header is not None:
         declared += [("headers.Content-Type", one) for one in header.enum or [header.const or ""]]
     for field, one in declared:
         admitted = [active for active in _ACTIVE_TYPES if _admits(one, active)]

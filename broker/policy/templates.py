@@ -34,6 +34,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 _DATE = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}")
 UUID_BYTES, DATE_BYTES = 36, 10
 _PARTS = 32
+_SEGMENT_INPUTS = 3  # more make it slow to tell whose part of a given key is whose
 DATE_PLACEHOLDER = "date:%Y/%m/%d"
 
 
@@ -83,6 +84,12 @@ class InputSpec:
     pattern: re.Pattern[str] | None
     max_bytes: int
     path: bool
+
+    def fits(self, value: str) -> bool:
+        """Whether a part of a key that has no flaw itself may be the value."""
+        if self.enum is None and self.pattern is None and value.isascii():
+            return 0 < len(value) <= self.max_bytes and value not in (".", "..")
+        return self.flaw(value) is None
 
     def flaw(self, value: str) -> str | None:
         """What keeps a value out, or None."""
@@ -142,7 +149,9 @@ class Template:
         return "".join(texts)
 
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
-        """Whether some legal filling of the inputs and generated parts gives exactly this key."""
+        """Whether a key has no flaw and some legal filling of the inputs and generated parts gives exactly it."""
+        if key_flaw(key) is not None:
+            return False
         failed: set[tuple[int, int]] = set()
 
         def fits(index: int, start: int) -> bool:
@@ -180,7 +189,7 @@ class Template:
             ends = list(range(start + 1, min(limit, start + spec.max_bytes) + 1))
             if isinstance(following, Literal):
                 ends = [end for end in ends if key.startswith(following.text, end)]
-        return [end for end in ends if spec.flaw(key[start:end]) is None]
+        return [end for end in ends if spec.fits(key[start:end])]
 
 
 def flaw(value: str, *, path: bool = False) -> str | None:
@@ -305,6 +314,9 @@ def _placeholder(name: str) -> Part:
 
 
 def _check_segments(parts: list[Part]) -> None:
+    shape = "".join(part.text if isinstance(part, Literal) else "{}" * isinstance(part, Input) for part in parts)
+    if max(segment.count("{}") for segment in shape.split("/")) > _SEGMENT_INPUTS:
+        raise TemplateError(f"a segment has at most {_SEGMENT_INPUTS} inputs")
     for index, part in enumerate(parts):
         before = parts[index - 1] if index else None
         after = parts[index + 1 :]

@@ -1,0 +1,313 @@
+"""STS through the official SDK: the emulator where it answers well, a small server where it does not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+import pytest
+
+from broker.cos import cam
+from broker.cos.signing import Request, Window
+from broker.credentials.scope import Scope
+from broker.credentials.sts import Issuer, source_key
+from broker.emulator.faults import Fault
+from broker.emulator.server import Emulator
+from broker.errors import UpstreamError, UpstreamUnavailable
+from broker.local import free_port, send
+
+SOURCE = ("AKIDSOURCE0000000000", "SOURCEKEY00000000000")
+BUCKET, REGION = "examplebucket-1250000000", "ap-guangzhou"
+ROLE = "qcs::cam::uin/100000000001:roleName/uploader"
+SECRETS = (SOURCE[1], "TmpSecretKey", "SECRETKEY1", "TOKEN1")
+WHOLE = {
+    "Credentials": {"TmpSecretId": "AKID1", "TmpSecretKey": "SECRETKEY1", "Token": "TOKEN1"},
+    "ExpiredTime": 1_700_001_800,
+    "RequestId": "request-1",
+}
+
+
+def document(key: str, *actions: str) -> str:
+    """A CAM document on one resource."""
+    names = [f"name/cos:{action}" for action in actions]
+    return cam.compact(cam.document([cam.statement(names, [cam.resource(REGION, BUCKET, key)], {})]))
+
+
+class Answers:
+    """An STS that answers whatever it is told and keeps the calls."""
+
+    def __init__(self) -> None:
+        self.body: bytes | dict = {"Response": WHOLE}
+        self.content_type = "application/json"
+        self.status = 200
+        self.missing = 0  # bytes promised and not sent
+        self.calls: list[tuple[str, dict]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.calls.append((self.headers["X-TC-Action"], asked))
+                body = outer.body if isinstance(outer.body, bytes) else json.dumps(outer.body).encode()
+                self.send_response(outer.status)
+                self.send_header("Content-Type", outer.content_type)
+                self.send_header("Content-Length", str(len(body) + outer.missing))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def __enter__(self) -> Answers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    """A server that answers as told."""
+    with Answers() as server:
+        yield server
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """A started emulator on the real clock, which the SDK signs by."""
+    with Emulator(SOURCE, buckets={BUCKET: REGION}) as emulator:
+        yield emulator
+
+
+def issuer_at(url: str) -> Issuer:
+    """An issuer with the source key."""
+    return Issuer(source_key(*SOURCE), url, REGION)
+
+
+class TestEmulator:
+    """What a well-behaved STS gives."""
+
+    @pytest.mark.parametrize(
+        ("terms", "action"),
+        [((1800,), "GetFederationToken"), ((3600, ROLE), "AssumeRole"), ((3600, ROLE, "external-1"), "AssumeRole")],
+    )
+    def test_issue(self, emulator, terms, action):
+        """One call of the right action; the credential has all parts and dies when it was asked to."""
+        now = int(time.time())
+        given = issuer_at(emulator.url).issue(Scope(document("a/*", "GetObject"), *terms), now)
+        assert emulator.stats()["sts"] == {action: 1}
+        assert given.secret_id.startswith("AKID")
+        assert given.secret_key
+        assert given.session_token
+        assert given.request_id
+        assert given.issued_at == now
+        assert given.expires_at == now + terms[0]
+
+    @pytest.mark.parametrize("key", ["dir/a.txt", "目录/用户 é+&=\"'~.txt", "a b/c"])
+    @pytest.mark.parametrize("terms", [(1800,), (1800, ROLE)])
+    def test_document_arrives(self, emulator, key, terms):
+        """What the document allows works at COS, what it does not is refused: it reached STS intact."""
+        now = int(time.time())
+        given = issuer_at(emulator.url).issue(Scope(document(key, "PutObject"), *terms), now)
+
+        def put(name: str) -> int:
+            host = emulator.url.removeprefix("http://")
+            request = Request("PUT", emulator.url, name, {"Host": host, "Content-Length": "1"}, {})
+            url = given.signer.presigned_url(request, Window(now - 60, now + 300))
+            return send("PUT", url, {"Content-Length": "1"}, b"x")[0]
+
+        assert put(key) == 200
+        assert put(f"{key}x") == 403
+
+    @pytest.mark.parametrize(
+        ("code", "error", "status", "told"),
+        [
+            ("AuthFailure.SecretIdNotFound", UpstreamError, 502, "sts_refused"),
+            ("AuthFailure.UnauthorizedOperation", UpstreamError, 502, "sts_refused"),
+            ("UnauthorizedOperation", UpstreamError, 502, "sts_refused"),
+            ("FailedOperation.TempKeyNotAllowed", UpstreamError, 502, "sts_refused"),
+            ("InvalidParameter.StrategyFormatError", UpstreamError, 502, "sts_refused"),
+            ("InvalidParameter.PolicyTooLong", UpstreamError, 502, "sts_refused"),
+            ("InvalidParameter.OverTimeError", UpstreamError, 502, "sts_refused"),
+            ("ResourceNotFound.RoleNotFound", UpstreamError, 502, "sts_refused"),
+            ("InternalError.IllegalRole", UpstreamError, 502, "sts_refused"),
+            ("RequestLimitExceeded", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("RequestLimitExceeded.UinLimitExceeded", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("InvalidParameter.OverLimit", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("InternalError", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("InternalError.DbError", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("ResourceUnavailable", UpstreamUnavailable, 503, "sts_unavailable"),
+            ("SomethingNew", UpstreamUnavailable, 503, "sts_unavailable"),
+        ],
+    )
+    def test_error(self, emulator, code, error, status, told):
+        """A refusal for good is 502, what may pass is 503; both name STS's code and its RequestId, after one call."""
+        emulator.order_fault(Fault("sts", 1, code))
+        issuer = issuer_at(emulator.url)
+        with pytest.raises(UpstreamError) as caught:
+            issuer.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time()))
+        assert (type(caught.value), caught.value.status, caught.value.code) == (error, status, told)
+        assert f"{code}, RequestId " in str(caught.value)
+        assert len(str(caught.value).rpartition("RequestId ")[2]) == 36
+        assert not any(secret in str(caught.value) for secret in SECRETS)
+        assert emulator.stats()["sts"] == {"GetFederationToken": 1}
+        assert issuer.serving == (error is UpstreamError)
+        assert issuer.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time())).secret_id
+        assert issuer.serving
+
+    def test_wrong_key(self, emulator):
+        """A key that STS does not accept is a refusal for good."""
+        wrong = Issuer(source_key(SOURCE[0], "WRONGKEY000000000000"), emulator.url, REGION)
+        with pytest.raises(UpstreamError) as caught:
+            wrong.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time()))
+        assert caught.value.code == "sts_refused"
+        assert "AuthFailure" in str(caught.value)
+        assert "WRONGKEY" not in str(caught.value)
+
+    def test_document_that_sts_refuses(self, emulator):
+        """STS's own judgement of a document is passed on by code; its message, which may quote, is not."""
+        with pytest.raises(UpstreamError) as caught:
+            issuer_at(emulator.url).issue(Scope('{"version":"2.0","statement":[]}', 1800), int(time.time()))
+        assert (caught.value.code, type(caught.value)) == ("sts_refused", UpstreamError)
+        assert "statement" not in str(caught.value)
+
+
+class TestCall:
+    """What STS is asked, to the letter."""
+
+    def test_federation_token(self, answers):
+        """A constant name, the document encoded once, the duration; nothing that varies."""
+        text = document("目录/é *+&=.txt", "GetObject")
+        issuer_at(answers.url).issue(Scope(text, 1800), 1_700_000_000)
+        [(action, asked)] = answers.calls
+        assert (action, asked["Name"], asked["DurationSeconds"]) == ("GetFederationToken", "broker", 1800)
+        assert unquote(asked["Policy"]) == text
+        assert asked["Policy"].isascii()
+        assert cam.measure(text) == len(asked["Policy"])
+        assert set(asked) == {"Name", "Policy", "DurationSeconds"}
+
+    @pytest.mark.parametrize("external", [None, "external-1"])
+    def test_assume_role(self, answers, external):
+        """The role, a constant session name, the document; the external id only if there is one."""
+        text = document("a/*", "GetObject")
+        issuer_at(answers.url).issue(Scope(text, 3600, ROLE, external), 1_700_000_000)
+        [(action, asked)] = answers.calls
+        assert (action, asked["RoleArn"], asked["RoleSessionName"]) == ("AssumeRole", ROLE, "broker")
+        assert (unquote(asked["Policy"]), asked["DurationSeconds"]) == (text, 3600)
+        assert asked.get("ExternalId") == external
+
+    @pytest.mark.parametrize(
+        ("expired_time", "expires_at"),
+        [(1_700_001_800, 1_700_001_800), (1_700_000_900, 1_700_000_900), (1_700_099_999, 1_700_001_800)],
+    )
+    def test_expiry(self, answers, expired_time, expires_at):
+        """The smaller of what STS says and what was asked for counts."""
+        answers.body = {"Response": {**WHOLE, "ExpiredTime": expired_time}}
+        assert issuer_at(answers.url).issue(Scope("{}", 1800), 1_700_000_000).expires_at == expires_at
+
+    def test_fingerprint(self, answers):
+        """The source and the endpoint are part of what a credential is kept under; a rotating key counts as one."""
+        one, scope = issuer_at(answers.url), Scope("{}", 1800)
+        assert one.fingerprint(scope) == scope.fingerprint(SOURCE[0], answers.url)
+        assert one.fingerprint(scope) != issuer_at("https://sts.test").fingerprint(scope)
+        assert one.fingerprint(scope) != Issuer(source_key("AKIDOTHER", "x"), answers.url, REGION).fingerprint(scope)
+        first, second = (source_key(f"AKIDTEMPORARY{n}", "x") for n in range(2))
+        first.token = second.token = "token"
+        temporary = [Issuer(source, answers.url, REGION) for source in (first, second)]
+        assert {issuer.fingerprint(scope) for issuer in temporary} == {scope.fingerprint("temporary", answers.url)}
+        assert [one.temporary, temporary[0].temporary] == [False, True]
+
+
+class TestBadAnswers:
+    """What is no credential is never taken for one."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"body": b"<html>SECRETKEY1</html>"},
+            {"body": b"<html>SECRETKEY1</html>", "content_type": "text/html"},
+            {"body": b""},
+            {"body": b"\xff\xfe"},
+            {"body": b"[]"},
+            {"body": {}},
+            {"body": {"Response": None}},
+            {"body": {"Response": {}}},
+            {"body": {"Response": {"Error": {"Message": "no code"}, "RequestId": "r"}}},
+            {"body": {"Response": {**WHOLE, "Credentials": None}}},
+            {"body": {"Response": {**WHOLE, "Credentials": {}}}},
+            {"body": {"Response": {**WHOLE, "Credentials": "AKID"}}},
+            {"body": {"Response": {**WHOLE, "Credentials": {**WHOLE["Credentials"], "Token": ""}}}},
+            {"body": {"Response": {**WHOLE, "Credentials": {**WHOLE["Credentials"], "Token": None}}}},
+            {"body": {"Response": {**WHOLE, "Credentials": {**WHOLE["Credentials"], "TmpSecretId": 5}}}},
+            {"body": {"Response": {**WHOLE, "ExpiredTime": "soon"}}},
+            {"body": {"Response": {**WHOLE, "ExpiredTime": None}}},
+            {"body": {"Response": {**WHOLE, "ExpiredTime": [1]}}},
+            {"status": 500},
+            {"status": 302},
+            {"missing": 10},
+            {
+                "body": {"Response": {"Error": {"Code": "InternalError", "Message": "x"}, "RequestId": "r"}},
+                "content_type": "application/json; charset=utf-8",
+            },
+            {
+                "body": {"Response": {"Error": {"Code": "InternalError", "Message": "x"}, "RequestId": "r"}},
+                "content_type": "text/plain",
+            },
+        ],
+        ids=range(23),
+    )
+    def test_not_a_credential(self, answers, change):
+        """Anything but whole credentials is an outage of STS, without its body in the message."""
+        for name, value in change.items():
+            setattr(answers, name, value)
+        issuer = issuer_at(answers.url)
+        with pytest.raises(UpstreamUnavailable) as caught:
+            issuer.issue(Scope("{}", 1800), 1_700_000_000)
+        assert caught.value.code == "sts_unavailable"
+        assert not issuer.serving
+        assert not any(secret in str(caught.value) for secret in SECRETS)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+    @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+    def test_whole_answer(self, answers, content_type):
+        """The twin with everything in it is taken, whatever the type is called."""
+        answers.content_type = content_type
+        given = issuer_at(answers.url).issue(Scope("{}", 1800), 1_700_000_000)
+        assert (given.secret_id, given.secret_key, given.session_token) == ("AKID1", "SECRETKEY1", "TOKEN1")
+        assert (given.issued_at, given.expires_at, given.request_id) == (1_700_000_000, 1_700_001_800, "request-1")
+        assert "SECRETKEY1" not in repr(given)
+        assert "TOKEN1" not in repr(given)
+
+    def test_nobody_listens(self):
+        """A refused connection is an outage at once, not after a time-out."""
+        issuer = issuer_at(f"http://127.0.0.1:{free_port()}")
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable) as caught:
+            issuer.issue(Scope("{}", 1800), 1_700_000_000)
+        assert time.monotonic() - began < 2
+        assert caught.value.code == "sts_unavailable"
+        assert not issuer.serving
+
+    def test_many_threads(self, answers):
+        """One issuer serves threads side by side."""
+        issuer, found = issuer_at(answers.url), []
+        scopes = [Scope(json.dumps({"n": n}), 1800) for n in range(8)]
+        threads = [threading.Thread(target=lambda s=s: found.append(issuer.issue(s, 1_700_000_000))) for s in scopes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(found) == 8
+        assert sorted(unquote(asked["Policy"]) for _, asked in answers.calls) == sorted(s.document for s in scopes)

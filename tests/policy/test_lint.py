@@ -1,0 +1,109 @@
+"""What is legal but unwise: errors refuse the file, warnings never do."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.policy import lint
+
+ATTACHED = {"Content-Disposition": {"const": "attachment"}}
+
+
+class TestErrors:
+    """What no route should do."""
+
+    @pytest.mark.parametrize(
+        ("types", "active"),
+        [
+            (["text/html"], "text/html"),
+            (["image/png", "text/html"], "text/html"),
+            (["Text/HTML"], "text/html"),
+            (["text/*"], "text/html"),
+            (["image/svg+xml"], "image/svg+xml"),
+            (["image/*"], "image/svg+xml"),
+            (["IMAGE/*"], "image/svg+xml"),
+        ],
+    )
+    def test_active_type(self, policy, problems, types, active):
+        """A type that browsers execute is refused, except as an attachment."""
+        index = len(types) - 1
+        assert active in problems(policy("upload", {"content.types": types}))[f"content.types[{index}]"]
+        assert problems(policy("upload", {"content.types": types, "headers": ATTACHED})) == {}
+
+    @pytest.mark.parametrize("types", [["text/plain"], ["image/png"], ["audio/*"], ["text/htmlx"], ["application/pdf"]])
+    def test_passive_type(self, policy, problems, types):
+        """Other types need no disposition."""
+        assert problems(policy("upload", {"content.types": types})) == {}
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Content-Disposition": {"const": "inline"}},
+            {"Content-Disposition": {"enum": ["attachment"]}},
+            {"Content-Disposition": {"pattern": "attachment.*"}},
+            {"Cache-Control": {"const": "attachment"}},
+        ],
+    )
+    def test_disposition_that_does_not_protect(self, policy, problems, headers):
+        """Only a constant attachment protects: what a caller may leave out does not."""
+        bad = {"content.types": ["text/html"], "headers": headers}
+        assert "content.types[0]" in problems(policy("upload", bad))
+        good = {
+            "content.types": ["text/html"],
+            "headers": {"content-disposition": {"const": 'Attachment; filename="a"'}},
+        }
+        assert problems(policy("upload", good)) == {}
+
+    @pytest.mark.parametrize("rule", [{"enum": ["image/png", "text/html"]}, {"const": "text/html; charset=utf-8"}])
+    def test_active_type_as_a_header(self, policy, problems, rule):
+        """A type that comes by way of `headers` is looked at like one of `content`."""
+        headers = {"Content-Type": rule}
+        assert "headers.Content-Type" in problems(policy("upload", {"content": ..., "headers": headers}))
+        assert problems(policy("upload", {"content": ..., "headers": {**headers, **ATTACHED}})) == {}
+        assert problems(policy("upload", {"content": ..., "headers": {"Content-Type": {"enum": ["image/png"]}}})) == {}
+
+    @pytest.mark.parametrize("methods", [["PUT"], ["DELETE"], ["POST"], ["GET", "DELETE"]])
+    def test_shared_writes(self, policy, problems, methods):
+        """Writing with one credential for all principals has to be said; reading with one has not."""
+        shared = {"key": "f/{name}", "methods": methods}
+        assert "shared_writes" in problems(policy("read", shared))["credential.scope"]
+        assert problems(policy("read", {**shared, "credential": {"shared_writes": True}})) == {}
+        assert problems(policy("read", {**shared, "methods": ["GET", "HEAD"]})) == {}
+        assert problems(policy("read", {**shared, "credential": {"scope": "object"}})) == {}
+
+
+class TestWarnings:
+    """What deserves a second look."""
+
+    @pytest.mark.parametrize(
+        ("base", "changes", "fields"),
+        [
+            ("read", {}, set()),
+            ("upload", {}, {"headers.x-cos-forbid-overwrite"}),
+            ("upload", {"headers": {"x-cos-forbid-overwrite": {"const": "true"}}}, set()),
+            ("upload", {"headers": {"X-Cos-Forbid-Overwrite": {"const": "true"}}}, set()),
+            ("upload", {"headers": {"x-cos-forbid-overwrite": {"const": "false"}}}, {"headers.x-cos-forbid-overwrite"}),
+            ("upload", {"headers": {"x-cos-forbid-overwrite": {"enum": ["true"]}}}, {"headers.x-cos-forbid-overwrite"}),
+            (
+                "upload",
+                {"content": ..., "headers": {"x-cos-forbid-overwrite": {"const": "true"}}},
+                {"content.types", "content.max_bytes"},
+            ),
+            (
+                "upload",
+                {"content": {"max_bytes": 1}, "headers": {"x-cos-forbid-overwrite": {"const": "true"}}},
+                {"content.types"},
+            ),
+            ("read", {"expires": {"max_seconds": 3600}, "credential": {"duration_seconds": 7200}}, set()),
+            (
+                "read",
+                {"expires": {"max_seconds": 3601}, "credential": {"duration_seconds": 7200}},
+                {"expires.max_seconds"},
+            ),
+        ],
+    )
+    def test_warning(self, policy, problems, route, base, changes, fields):
+        """A warning names its field and the policy still loads."""
+        assert problems(policy(base, changes)) == {}
+        loaded = route(base, changes)
+        assert {field for field, _ in lint.warnings(loaded.document, loaded.template)} == fields
