@@ -1,6 +1,6 @@
 """`python -m broker VERB`."""
 
-from broker.cli import main
+if __name__ == "__main__":  # workers are spawned, and import this module without running it
+    from broker.cli import main
 
-if __name__ == "__main__":
     main()

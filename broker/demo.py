@@ -201,8 +201,9 @@ class _Steps:
 
 
 _SECRETS = re.compile(
-    r"""(?P<name>q-signature=|q-ak=|x-cos-security-token=|"?(?:tmpSecretId|tmpSecretKey|sessionToken)": ")?
-        (?P<value>(?(name)[^"&\s]{16,}|\b[A-Za-z0-9_+=-]{41,}))""",
+    r"""(?P<name>q-signature=|q-ak=|x-cos-security-token=
+          |"(?:tmpSecretId|tmpSecretKey|sessionToken|x-cos-security-token)":\s")?
+        (?P<value>(?(name)[^"&\s]{12,}|\b[A-Za-z0-9_+=-]{41,}))""",
     re.VERBOSE,
 )
 

@@ -14,8 +14,9 @@ from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import ApiKeys
 from broker.identity.jwks import KeySet
 from broker.identity.jwt import JwtVerifier
-from broker.identity.key_sources import fetch_url, read_file
+from broker.identity.key_sources import KeySourceError, fetch_url, read_file
 from broker.identity.principals import Authenticator
+from broker.identity.public_keys import KeySetError, parse_key_set
 from broker.policy import catalog
 from broker.policy.catalog import Catalog
 from broker.policy.checks import Limits
@@ -65,7 +66,13 @@ def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:
 def _key_set(settings: JwtSettings | None, clock: Clock) -> KeySet | None:
     if settings is None:
         return None
-    fetch = fetch_url(settings.jwks) if "://" in settings.jwks else read_file(settings.jwks)
+    if "://" in settings.jwks:
+        return KeySet(fetch_url(settings.jwks), clock)
+    fetch = read_file(settings.jwks)
+    try:
+        parse_key_set(fetch())
+    except (KeySourceError, KeySetError) as error:
+        raise ConfigurationError([Problem("environment", "BROKER_JWT_JWKS", f"{settings.jwks}: {error}")]) from None
     return KeySet(fetch, clock)
 
 
