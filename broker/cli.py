@@ -32,7 +32,8 @@ def _reports_errors(verb: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
         except BrokerError as error:
             click.echo(f"error: {error.code}: {error.detail}", err=True)
-            for one in error.errors if isinstance(error, RequestError) else ():
+            errors = error.errors if isinstance(error, RequestError) else ()
+            for one in errors if len(errors) > 1 else ():
                 click.echo(f"  {one.field}: {one.message}", err=True)
             sys.exit(1)
 
@@ -96,12 +97,15 @@ def emulate(port: int, data: Path | None) -> None:
     account = [os.environ.get(name, "") for name in names]
     if any(account) and not all(account):
         raise click.UsageError(f"set both {names[0]} and {names[1]}, or neither")
-    if not any(account):
+    made = not any(account)
+    if made:
         account = [f"AKID{secrets.token_hex(16)}", secrets.token_hex(16)]
-        for name, value in zip(names, account, strict=True):
-            click.echo(f"export {name}={value}")
     with Emulator((account[0], account[1]), port=port, data_dir=data) as emulator:
-        click.echo(f"STS and COS at {emulator.url}; Ctrl-C ends")
+        click.echo(f"# STS and COS at {emulator.url}; Ctrl-C ends. For a broker beside it:")
+        for name, value in zip(names, account, strict=True) if made else ():
+            click.echo(f"export {name}={value}")
+        click.echo(f"export BROKER_STS_ENDPOINT={emulator.url}")
+        click.echo(f"export BROKER_COS_ENDPOINT='http://{{bucket}}.localhost:{emulator.port}'")
         _wait_for_ctrl_c()
 
 
@@ -124,17 +128,16 @@ def check(folder: Path | None, form: str) -> None:
     except ConfigurationError as error:
         errors = list(error.problems)
     if form == "json":
-        found = [("error", one) for one in errors] + [("warning", one) for one in warnings]
-        fields = [{"level": level, "file": p.source, "field": p.field, "message": p.message} for level, p in found]
+        told = [("error", one) for one in errors] + [("warning", one) for one in warnings]
+        fields = [{"level": level, "file": p.source, "field": p.field, "message": p.message} for level, p in told]
         click.echo(json.dumps({"ok": not errors, "routes": routes, "problems": fields}, indent=2))
     else:
         for problem in warnings:
             click.echo(f"warning: {problem}")
         for problem in errors:
             click.echo(f"error: {problem}", err=True)
-        click.echo(
-            f"{routes} routes, {len(warnings)} warnings" if not errors else f"{len(errors)} errors", err=bool(errors)
-        )
+        whole = f"{_counted(routes, 'route')}, {_counted(len(warnings), 'warning')}"
+        click.echo(_counted(len(errors), "error") if errors else whole, err=bool(errors))
     sys.exit(1 if errors else 0)
 
 
@@ -183,13 +186,20 @@ def cache() -> None:
 @click.option("--claims", metavar="A,B", help="Claims it may set for them, in X-Principal-Claims.")
 @_reports_errors
 def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | None) -> None:
-    """An entry for BROKER_API_KEYS on stdout, and ID.SECRET, shown once, on stderr."""
+    """An entry for BROKER_API_KEYS on stdout, and ID.SECRET, shown once, on stderr.
+
+    The file is {"keys": [ENTRY, ...]}; fixed claims, routes and expires_at are added to the entry by hand.
+    """
     from broker.identity.api_keys import new_api_key
 
     names = [name.strip() for name in claims.split(",")] if claims else []
     entry, secret = new_api_key(key_id, sub=sub, acts_for=acts_for, claims=names)
     click.echo(json.dumps(entry))
     click.echo(secret, err=True)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _policies() -> Path:

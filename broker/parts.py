@@ -5,7 +5,7 @@ Flask and Redis are not needed for that and not imported, since the parent of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +35,23 @@ class Parts:
     issuer: Issuer
 
 
-def assemble(settings: Settings, clock: Clock) -> Parts:
-    """All parts, or everything that is wrong with any. Raises ConfigurationError."""
-    found: list[Problem] = []
+def assemble_environment(clock: Clock) -> tuple[Settings, Parts]:
+    """The environment's settings and all parts, or everything that is wrong with either. Raises ConfigurationError."""
+    settings, problems = Settings.read()
+    return settings, assemble(settings, clock, problems)
+
+
+def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ()) -> Parts:
+    """All parts, or everything that is wrong with any, after `problems` known before. Raises ConfigurationError."""
+    found = list(problems)
+    told = {problem.field for problem in problems}
     routes = _collected(found, lambda: load_policies(settings))
     key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
     api_keys = _collected(found, lambda: ApiKeys(settings.api_keys, clock) if settings.api_keys else None)
-    source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
-    if found:
+    source = None
+    if told.isdisjoint({"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"}):
+        source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
+    if found or source is None:
         raise ConfigurationError(found)
     issuer = Issuer(source, settings.sts_endpoint, settings.sts_region)
     _check_source(issuer, routes)
@@ -52,7 +61,12 @@ def assemble(settings: Settings, clock: Clock) -> Parts:
 
 def load_policies(settings: Settings) -> Catalog:
     """The routes of the configured folder. Raises ConfigurationError."""
-    return catalog.load(settings.policies, Limits(settings.policy_bytes, settings.cos_endpoint))
+    loaded = catalog.load(settings.policies, Limits(settings.policy_bytes, settings.cos_endpoint))
+    buckets = {route.document.bucket for route in loaded.routes.values()}
+    if len(buckets) > 1 and "{bucket}" not in settings.cos_endpoint:
+        message = f"needs {{bucket}}: the policies name {', '.join(sorted(buckets))}"
+        raise ConfigurationError([Problem("environment", "BROKER_COS_ENDPOINT", message)])
+    return loaded
 
 
 def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:

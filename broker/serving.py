@@ -11,6 +11,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,8 @@ _DRAIN_SECONDS = 10
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started."""
     from broker import parts
-    from broker.settings import Settings
 
-    settings = Settings.from_environ()
-    parts.assemble(settings, clock=lambda: 0)
+    settings, _ = parts.assemble_environment(clock=lambda: 0)
     _check_port(host, port)
     run(load_app, host, port, workers, threads, _logging(settings.log_level, settings.log_format), settings.log_level)
 
@@ -82,6 +81,8 @@ def load_app() -> Flask:
     """
     from broker.app import create_app
 
+    # Ctrl-C reaches the whole process group, but ending workers is the parent's: told twice, Granian's hang.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     app = create_app()
     for name in list(os.environ):
         if name.startswith(("HTTP_", "REMOTE_", "BROKER_", "TENCENTCLOUD_SECRET_")):

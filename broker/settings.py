@@ -63,6 +63,14 @@ class Settings:
 
         `serving`: callers will be let in, so some way to authenticate them must be configured.
         """
+        settings, problems = cls.read(environ, serving=serving)
+        if problems:
+            raise ConfigurationError(problems)
+        return settings
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> tuple[Settings, list[Problem]]:
+        """The settings, defaults in the place of wrong ones, and every problem."""
         reader = _Reader(os.environ if environ is None else environ)
         settings = cls(
             secret_id=reader.text("TENCENTCLOUD_SECRET_ID"),
@@ -83,9 +91,7 @@ class Settings:
         )
         reader.check_pairs(settings, serving=serving)
         reader.check_unknown()
-        if reader.problems:
-            raise ConfigurationError(reader.problems)
-        return settings
+        return settings, reader.problems
 
 
 class _Reader:
@@ -113,6 +119,7 @@ class _Reader:
         value = self.text(name, default)
         if value not in legal:
             self.refuse(name, f"must be one of {', '.join(legal)}, got {_shown(value)}")
+            return default
         return value
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
@@ -127,6 +134,7 @@ class _Reader:
         flaw = _endpoint_flaw(value, placeholders="{bucket}" in default)
         if flaw is not None:
             self.refuse(name, f"{flaw}, got {_shown(value)}")
+            return default
         return value.rstrip("/")
 
     def redis_url(self, name: str) -> str:
@@ -189,6 +197,7 @@ class _Reader:
                 self.refuse(name, "is required with BROKER_JWT_JWKS")
         if "://" in jwks and (flaw := _url_flaw(jwks)) is not None:
             self.refuse(names[0], f"{flaw}, or a file; got {_shown(jwks)}")
+            return None
         return JwtSettings(jwks, issuer, audience, algorithms)
 
     def check_pairs(self, settings: Settings, *, serving: bool) -> None:
@@ -202,7 +211,8 @@ class _Reader:
             )
         if settings.cache_keys and not settings.redis_url:
             self.refuse("BROKER_CACHE_KEYS", "goes with BROKER_REDIS_URL, which is not set")
-        if serving and not (settings.jwt or settings.api_keys or settings.anonymous):
+        told = any(problem.field == "BROKER_JWT_JWKS" for problem in self.problems)
+        if serving and not (told or settings.jwt or settings.api_keys or settings.anonymous):
             self.refuse(
                 "BROKER_JWT_JWKS",
                 "no authentication is configured: set BROKER_JWT_JWKS (with issuer and audience), BROKER_API_KEYS or "
@@ -216,7 +226,7 @@ class _Reader:
             if name in _LATER:
                 self.refuse(name, _NOT_SUPPORTED)
                 continue
-            close = difflib.get_close_matches(name, self._known, n=1)
+            close = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
             self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")
 
 

@@ -17,7 +17,11 @@ _BOM = "\ufeff"
 
 
 class StrictJsonError(ValueError):
-    """The text is not the one JSON value that was expected."""
+    """The text is not the one JSON value that was expected. `member` is the name that an object holds twice."""
+
+    def __init__(self, message: str, member: str | None = None) -> None:
+        super().__init__(message)
+        self.member = member
 
 
 def loads(data: bytes | str, max_depth: int = 8) -> Any:
@@ -86,7 +90,9 @@ def _too_deep(max_depth: int) -> StrictJsonError:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise StrictJsonError("expected each member of an object once, got a duplicate")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise StrictJsonError("expected each member of an object once, got a duplicate", member=twice)
     return members
 
 

@@ -41,6 +41,8 @@ _PERMANENT = (
     "UnsupportedOperation",
     "UnsupportedRegion",
 )
+# Refusals of the key that asks, whatever it asks for.
+_CONFIGURATION = ("AuthFailure", "UnauthorizedOperation")
 _PERMANENT_FAMILIES = tuple(f"{code}." for code in _PERMANENT)
 _PASSING = ("InvalidParameter.OverLimit",)  # "frequency exceeded", whatever its prefix says
 
@@ -147,7 +149,7 @@ class Issuer:
         code, request_id = str(error.get_code()), error.get_request_id()
         told = f"{code}, RequestId {request_id}" if request_id else code
         if (code in _PERMANENT or code.startswith(_PERMANENT_FAMILIES)) and code not in _PASSING:
-            self._serving = True
+            self._serving = not code.startswith(_CONFIGURATION)
             return UpstreamError("sts_refused", f"STS refused: {told}")
         self._serving = False
         return UpstreamUnavailable("sts_unavailable", f"STS does not serve now: {told}")

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from broker.errors import ConfigurationError, Problem
 from broker.identity.principals import Principal
+from broker.patterns import Pattern, PatternError
 from broker.strict_json import StrictJsonError, loads
 
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -42,7 +43,7 @@ _LEGAL = {
 class ActsFor:
     """Whom a key may act for: a `sub` that `sub` matches as a whole, with claims of these names."""
 
-    sub: re.Pattern[str]
+    sub: Pattern
     claims: frozenset[str]
 
 
@@ -81,8 +82,8 @@ def _instant(text: str) -> str:
 
 def _pattern(text: str) -> str:
     try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
+        Pattern(text)
+    except PatternError:
         raise ValueError from None
     return text
 
@@ -127,7 +128,7 @@ def _compiled(entry: _Entry) -> ApiKey:
             routes=frozenset(entry.routes) if "routes" in given else None,
         ),
         expires_at=int(datetime.fromisoformat(entry.expires_at).timestamp()) if "expires_at" in given else None,
-        acts_for=None if acts_for is None else ActsFor(re.compile(acts_for.sub), frozenset(acts_for.claims)),
+        acts_for=None if acts_for is None else ActsFor(Pattern(acts_for.sub), frozenset(acts_for.claims)),
     )
 
 

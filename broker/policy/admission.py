@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from broker.errors import NEEDS_AUTHENTICATION, FieldError, Forbidden, Unauthenticated, summary
 from broker.identity.principals import Principal
+from broker.patterns import Pattern
 from broker.policy import templates
 from broker.policy.document import ClaimRule, PolicyDocument
 from broker.policy.operations import Operation
@@ -24,7 +24,7 @@ class ClaimCheck:
 
     legal: tuple[Any, ...] = ()
     contains: str | None = None
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
 
     def missed(self, value: object) -> str | None:
         """What a claim lacks, or None. Types count: `true` is not `1`."""
@@ -35,7 +35,7 @@ class ClaimCheck:
             held = isinstance(words, (list, tuple)) and self.contains in words
             return None if held else f"must contain {self.contains!r}"
         if self.pattern is not None:
-            fits = isinstance(value, str) and len(value) <= _PATTERN_LENGTH and self.pattern.fullmatch(value)
+            fits = isinstance(value, str) and len(value) <= _PATTERN_LENGTH and self.pattern.matches(value)
             return None if fits else f"must match {self.pattern.pattern}"
         if any(value == one and type(value) is type(one) for one in self.legal):
             return None
@@ -68,12 +68,18 @@ class Admission:
             if (flaw := _unfit(claims.get(name))) is not None:
                 errors.append(FieldError(f"claims.{name}", flaw))
         if errors:
-            raise Forbidden(summary(errors), errors)
+            # A BFF's key alone has no `sub`; forgetting to say for whom is the usual mistake.
+            hint = "; this API key speaks for nobody: is X-Principal missing?" if _for_nobody(principal) else ""
+            raise Forbidden(f"{summary(errors)}{hint}", errors)
         proven = ProvenClaims({name: claims[name] for name in self.claims_used})
         for rules, name, constant in self.claimed_values:
             if (flaw := rules.value_flaw(constant.render(proven))) is not None:
                 raise Forbidden(f"a claim in {rules.kind} {name} {flaw}")
         return proven
+
+
+def _for_nobody(principal: Principal) -> bool:
+    return principal.key_id is not None and principal.sub is None
 
 
 def _unfit(value: object) -> str | None:
@@ -108,5 +114,5 @@ def _compile(rule: ClaimRule) -> ClaimCheck:
     return ClaimCheck(
         legal=tuple(rule.enum) if rule.enum is not None else (rule.const,),
         contains=rule.contains,
-        pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+        pattern=Pattern(rule.pattern) if rule.pattern is not None else None,
     )

@@ -72,7 +72,9 @@ def _read(path: Path, limits: Limits) -> tuple[Route | None, list[Problem]]:
     except OSError as error:
         return None, _located(path, [*problems, ("", f"cannot be read: {error.strerror}")])
     except ValueError as error:
-        return None, _located(path, [*problems, ("", f"is not valid JSON: {error}")])
+        twice = getattr(error, "member", None)
+        which = f" of {quoted(twice)}" if twice is not None else ""
+        return None, _located(path, [*problems, ("", f"is not valid JSON: {error}{which}")])
     parsed, shape_problems, unsound = document.parse(raw)
     problems += [*shape_problems, *check(parsed, unsound, limits)]
     return (None if problems else compile_route(name, parsed, limits)), _located(path, problems)

@@ -1,6 +1,7 @@
 """What the fields of a policy file demand of each other; every rule is looked at, and every problem reported.
 
-A rule names the fields it reads and is passed over while one of them is unsound in itself.
+A rule names the fields it reads and is passed over while one of them is unsound in itself. Rules on single headers and
+parameters read what is sound of them.
 """
 
 from __future__ import annotations
@@ -68,28 +69,22 @@ def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> 
     return problems
 
 
-@_reads("key", "inputs")
-def _inputs_and_key(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+@_reads("key")
+def _declared_inputs(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     for name in sorted(template.inputs - set(document.inputs)):
         yield "key", f"{{{name}}} is not declared in inputs; declared: {', '.join(document.inputs) or 'none'}"
     for name in sorted(set(document.inputs) - template.inputs):
         yield f"inputs.{name}", f"is not used in key {document.key!r}"
+
+
+@_reads("key", "inputs")
+def _path_inputs(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     specs = operations.input_specs(document)
     for index, part in enumerate(template.parts):
         if isinstance(part, Input) and part.name in specs and specs[part.name].path:
             before = template.parts[index - 1] if index else Literal("/")
             if index + 1 < len(template.parts) or not (isinstance(before, Literal) and before.text.endswith("/")):
                 yield f"inputs.{part.name}", f"a path fills whole segments at the end of key, got {document.key!r}"
-
-
-@_reads("inputs")
-def _input_values(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    for name, rule in document.inputs.items():
-        if name in ("uuid", "date"):
-            yield f"inputs.{name}", "is the name of a generated part; choose another"
-        for index, value in enumerate(rule.enum or []):
-            if (flaw := templates.flaw(value)) is not None:
-                yield f"inputs.{name}.enum[{index}]", f"{flaw}, got {value!r}"
 
 
 @_reads("key", "principals", "headers", "params")
@@ -123,7 +118,7 @@ def _content(document: PolicyDocument, template: Template, limits: Limits) -> Fo
         yield "content", "limits uploads, and this route has none: PUT is not in methods"
 
 
-@_reads("headers")
+@_reads()
 def _headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     names = [name.lower() for name in document.headers]
     for name, rule in document.headers.items():
@@ -160,7 +155,7 @@ def _used_headers(document: PolicyDocument, template: Template, limits: Limits) 
             yield f"headers.{name}", "no method of this route takes it: PUT takes any, GET HEAD DELETE Range and If-*"
 
 
-@_reads("params")
+@_reads()
 def _params(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     names = [name.lower() for name in document.params]
     for name, rule in document.params.items():

@@ -6,7 +6,6 @@ This room knows shapes: types, names, legal values of one field. What fields dem
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
@@ -15,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from broker.cos import requests
+from broker.patterns import Pattern, PatternError
+from broker.policy import templates
 
 Vend = Literal["url", "download-url", "signature", "credentials"]
 Method = Literal["PUT", "POST", "GET", "DELETE", "HEAD"]
@@ -25,6 +26,8 @@ _LATER_FIELDS = frozenset(
     {"endpoint", "condition", "rate", "tests", "expires.window_seconds", "content.part_bytes"},
 )
 _LATER_VENDS = frozenset({"form", "multipart", "confirm"})
+# Their entries are judged one by one, unsound neighbours or not.
+_BY_ENTRY = frozenset({"headers", "params"})
 _NOT_SUPPORTED = "is not supported by this version of the broker"
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -49,10 +52,8 @@ def _unique(values: list[Any]) -> list[Any]:
 
 def _compiles(pattern: str) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # such as an unescaped `[`: it will mean something else one day
-            re.compile(pattern)
-    except (re.error, FutureWarning, DeprecationWarning, OverflowError, RecursionError) as error:
+        Pattern(pattern)
+    except PatternError as error:
         raise _expected(f"is no regular expression: {error}") from None
     return pattern
 
@@ -80,7 +81,22 @@ def _scalar(value: Any) -> Any:
 
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 Text = Annotated[str, AfterValidator(_no_substitution)]
-Pattern = Annotated[Text, AfterValidator(_compiles)]
+Expression = Annotated[Text, AfterValidator(_compiles)]
+
+
+def _key_text(value: str) -> str:
+    if (flaw := templates.flaw(value)) is not None:
+        raise _expected(f"{flaw}, got {_shown(value)}")
+    return value
+
+
+def _input_name(name: str) -> str:
+    if not _INPUT_NAME.fullmatch(name) or name in ("uuid", "date"):
+        raise _expected(f"must be a name of a-z 0-9 _, not uuid or date, got {_shown(name)}")
+    return name
+
+
+KeyTexts = Annotated[list[Annotated[Text, AfterValidator(_key_text)]], Field(min_length=1), AfterValidator(_unique)]
 OneOrMore = Annotated[list[Text], Field(min_length=1), AfterValidator(_unique)]
 
 
@@ -104,7 +120,9 @@ class ClaimRule(_Part):
     contains: Annotated[Text, _fits(_WORD, "one word, without spaces")] | None = Field(
         None, description="The claim, a space-separated string or a list, holds this word."
     )
-    pattern: Pattern | None = Field(None, description="The claim, a string, matches this regular expression entirely.")
+    pattern: Expression | None = Field(
+        None, description="The claim, a string, matches this regular expression entirely."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> ClaimRule:
@@ -133,8 +151,8 @@ class InputRule(_Part):
     """What a caller may fill one placeholder of the key with. Lengths are UTF-8 bytes."""
 
     type: Literal["path"] | None = Field(None, description="Several segments; last in the key.")
-    enum: OneOrMore | None = Field(None, description="One of these values.")
-    pattern: Pattern | None = Field(None, description="A regular expression for the whole value.")
+    enum: KeyTexts | None = Field(None, description="One of these values.")
+    pattern: Expression | None = Field(None, description="A regular expression for the whole value.")
     max_length: int = Field(128, ge=1, le=256, description="Longest value, in UTF-8 bytes.")
 
     @model_validator(mode="after")
@@ -170,7 +188,7 @@ class ValueRule(_Part):
 
     const: Text | None = Field(None, description="Added by the broker and signed; may be a template of claims.")
     enum: OneOrMore | None = Field(None, description="May be asked for with one of these values.")
-    pattern: Pattern | None = Field(None, description="May be asked for with a value that matches entirely.")
+    pattern: Expression | None = Field(None, description="May be asked for with a value that matches entirely.")
     required: bool = Field(False, description="Must be asked for (enum and pattern only).")
 
     @model_validator(mode="after")
@@ -240,7 +258,7 @@ class PolicyDocument(_Part):
         description="The bucket's region."
     )
     key: Text = Field(description="Object key template: literals, {principal.CLAIM}, {INPUT}, {uuid}, {date:%Y/%m/%d}.")
-    inputs: dict[Annotated[str, _fits(_INPUT_NAME, "a name of a-z 0-9 _")], InputRule] = Field(
+    inputs: dict[Annotated[str, AfterValidator(_input_name)], InputRule] = Field(
         default_factory=dict, description="The parts of the key that the caller supplies."
     )
     content: Content | None = Field(None, description="Limits of an upload.")
@@ -269,7 +287,25 @@ def parse(raw: Any) -> tuple[PolicyDocument, list[tuple[str, str]], frozenset[st
         for name in _names()
         if name in raw and name not in unsound
     }
+    for name in _BY_ENTRY & unsound:
+        sound[name] = _sound_entries(raw.get(name))
+    if "inputs" in unsound:
+        # Their names alone: whether each is used in the key can be told.
+        sound["inputs"] = dict.fromkeys(
+            raw["inputs"] if isinstance(raw.get("inputs"), dict) else (), InputRule.model_validate({})
+        )
     return PolicyDocument.model_construct(**sound), problems, unsound
+
+
+def _sound_entries(raw: Any) -> dict[str, Any]:
+    """What is sound of `headers` or `params`: one wrong entry says nothing about its neighbours."""
+    entries = {}
+    for name, rule in raw.items() if isinstance(raw, dict) else ():
+        try:
+            entries[name] = ValueRule.model_validate(rule)
+        except ValidationError:
+            continue
+    return entries
 
 
 def _names() -> list[str]:
@@ -300,7 +336,21 @@ def _explain(details: ErrorDetails) -> tuple[str, str]:
         return field, f"must be one of {legal}, got {_shown(got)}"
     if details["type"] == "expected":
         return field, str(context["message"])
+    if details["type"] in _PLAIN_WORDS:
+        return field, f"{_PLAIN_WORDS[details['type']]}, got {_shown(got)}"
     return field, f"{details['msg'][0].lower()}{details['msg'][1:]}, got {_shown(got)}"
+
+
+_PLAIN_WORDS = {
+    "too_short": "must not be empty",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+}
 
 
 def _path(loc: tuple[str | int, ...]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from broker.cos import requests
+from broker.patterns import Pattern
 from broker.policy import operations
 from broker.policy.document import PolicyDocument
 from broker.policy.reach import scope_name
@@ -38,7 +38,7 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
     declared = [(f"content.types[{index}]", one) for index, one in enumerate(types)]
     header = operations.declared(document.headers, "content-type")
     if header is not None and header.pattern is not None:
-        matched = [active for active in _ACTIVE_TYPES if re.fullmatch(header.pattern, active)]
+        matched = [active for active in _ACTIVE_TYPES if Pattern(header.pattern).matches(active)]
         declared += [("headers.Content-Type", active) for active in matched]
     elif header is not None:
         declared += [("headers.Content-Type", one) for one in header.enum or [header.const or ""]]
@@ -63,7 +63,8 @@ def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str
         if content is None or content.max_bytes is None:
             yield "content.max_bytes", "uploads of any size are allowed"
         overwrite = operations.declared(document.headers, "x-cos-forbid-overwrite")
-        if overwrite is None or overwrite.const != "true":
+        signed = {"url", "signature"} & set(document.vends)
+        if signed and (overwrite is None or overwrite.const != "true"):
             yield "headers.x-cos-forbid-overwrite", "uploads may overwrite existing objects"
     if document.expires.max_seconds > _LONG_SECONDS:
         yield "expires.max_seconds", f"links may live {document.expires.max_seconds} s, more than an hour"

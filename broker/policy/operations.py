@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 
 from broker.cos import cam, requests
 from broker.credentials.scope import Scope
+from broker.patterns import Pattern
 from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
 from broker.policy.templates import InputSpec
 from broker.policy.values import Rule, RuleSet, constant, rule_set
@@ -99,7 +99,7 @@ def rules(declared: Mapping[str, ValueRule]) -> list[Rule]:
             name=name,
             const=constant(rule.const) if rule.const is not None else None,
             enum=tuple(rule.enum) if rule.enum is not None else None,
-            pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+            pattern=Pattern(rule.pattern) if rule.pattern is not None else None,
             required=rule.required,
         )
         for name, rule in declared.items()
@@ -111,7 +111,7 @@ def input_specs(document: PolicyDocument) -> dict[str, InputSpec]:
     return {
         name: InputSpec(
             enum=tuple(rule.enum) if rule.enum is not None else None,
-            pattern=re.compile(rule.pattern) if rule.pattern is not None else None,
+            pattern=Pattern(rule.pattern) if rule.pattern is not None else None,
             max_bytes=rule.max_length,
             path=rule.type == "path",
         )

@@ -124,8 +124,8 @@ class Route:
                 for name, rule in document.inputs.items()
             },
             "content": document.content.model_dump(exclude_none=True) if document.content else {},
-            "headers": {name: rule.model_dump(exclude_none=True) for name, rule in document.headers.items()},
-            "params": {name: rule.model_dump(exclude_none=True) for name, rule in document.params.items()},
+            "headers": {name: rule.model_dump(exclude_defaults=True) for name, rule in document.headers.items()},
+            "params": {name: rule.model_dump(exclude_defaults=True) for name, rule in document.params.items()},
             "expires": document.expires.model_dump(),
         }
 

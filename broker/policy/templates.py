@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NewType
 
+from broker.patterns import Pattern
 from broker.policy.uuids import fresh_uuid
 
 KEY_BYTES = 850
@@ -81,7 +82,7 @@ class InputSpec:
     """What an input may be filled with: one of `enum`, or a safe value that fits."""
 
     enum: tuple[str, ...] | None
-    pattern: re.Pattern[str] | None
+    pattern: Pattern | None
     max_bytes: int
     path: bool
 
@@ -99,7 +100,7 @@ class InputSpec:
             return f"must be at most {self.max_bytes} bytes"
         if (found := flaw(value, path=self.path)) is not None:
             return found
-        if self.pattern is not None and not self.pattern.fullmatch(value):
+        if self.pattern is not None and not self.pattern.matches(value):
             return f"must match {self.pattern.pattern}"
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from broker.errors import FieldError, Refused, named, summary
+from broker.patterns import Pattern
 from broker.policy.templates import Claim, Literal, Part, ProvenClaims, split
 
 META_PREFIX = "x-cos-meta-"
@@ -54,7 +55,7 @@ class Rule:
     name: str
     const: Constant | None
     enum: tuple[str, ...] | None
-    pattern: re.Pattern[str] | None
+    pattern: Pattern | None
     required: bool
 
     def flaw(self, value: str, claims: ProvenClaims) -> str | None:
@@ -65,7 +66,7 @@ class Rule:
             return None if value in self.enum else f"must be one of {', '.join(self.enum)}"
         if len(value) > VALUE_BYTES:
             return f"must be at most {VALUE_BYTES} characters, got {len(value)}"
-        if self.pattern is None or not self.pattern.fullmatch(value):
+        if self.pattern is None or not self.pattern.matches(value):
             return f"must match {self.pattern.pattern if self.pattern else 'nothing'}"
         return None
 

@@ -1,4 +1,4 @@
-"""A load generator of our own: keep-alive connections in one epoll loop, light enough to keep up with any server here."""
+"""A load generator: keep-alive connections in one epoll loop, light enough to keep up with any server here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rate(port: int, request: bytes, connections: int, seconds: float) -> float:
     selector = selectors.DefaultSelector()
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     try:
-        pending = {one: b"" for one in sockets}
+        pending = dict.fromkeys(sockets, b"")
         for one in sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(one, selectors.EVENT_READ)

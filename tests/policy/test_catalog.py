@@ -191,7 +191,7 @@ class TestManyMistakes:
             {
                 "vends": ["url", "credentials"],
                 "key": "avatars/{principal.sub}/{uuid}.{ext}",
-                "inputs": {"ext": {"enum": ["png", "a/b"]}, "other": {}},
+                "inputs": {"ext": {"enum": ["png"]}, "other": {}},
                 "content": {"types": ["text/html"], "max_bytes": 5},
                 "headers": {"Host": {"const": "x"}, "content-length": {"enum": ["5"]}, "X-A": {"const": "é"}},
                 "params": {"acl": {"const": ""}, "a": {"const": "\n"}},
@@ -202,7 +202,6 @@ class TestManyMistakes:
         fields = {field for _, field, _ in reported(folder(**{"r.json": bad}))}
         assert {
             "key",
-            "inputs.ext.enum[1]",
             "inputs.other",
             "content.types[0]",
             "headers.Host",

@@ -49,7 +49,7 @@ SHAPES = [
     Mistake("read", {"description": None}, "description", "string", {"description": ""}),
     Mistake("read", {"description": "x" * 501}, "description", "500", {"description": "x" * 500}),
     Mistake("read", {"$schema": 1}, "$schema", "string", {"$schema": "./policy.schema.json"}),
-    Mistake("read", {"vends": []}, "vends", "at least 1", {}),
+    Mistake("read", {"vends": []}, "vends", "must not be empty", {}),
     Mistake("read", {"vends": "url"}, "vends", "list", {}),
     Mistake("read", {"vends": ["upload"]}, "vends[0]", "'download-url'", {}),
     Mistake("read", {"vends": ["url", "url"]}, "vends", "'url' twice", {"vends": ["url", "signature"]}),
@@ -59,7 +59,7 @@ SHAPES = [
     Mistake("read", {"methods": ["get"]}, "methods[0]", "'GET'", {}),
     Mistake("read", {"methods": ["PATCH"]}, "methods[0]", "'PATCH'", {}),
     Mistake("read", {"methods": ["GET", "GET"]}, "methods", "twice", {"methods": ["GET", "HEAD"]}),
-    Mistake("read", {"methods": []}, "methods", "at least 1", {}),
+    Mistake("read", {"methods": []}, "methods", "must not be empty", {}),
     Mistake("read", {"bucket": "*-1250000000"}, "bucket", "without wildcards", {}),
     Mistake("read", {"bucket": "examplebucket*"}, "bucket", "name-appid", {}),
     Mistake("read", {"bucket": "examplebucket"}, "bucket", "name-appid", {}),
@@ -90,7 +90,7 @@ SHAPES = [
         str(5 * 2**30),
         {"content.max_bytes": 5 * 2**30},
     ),
-    Mistake("upload", {"content.types": []}, "content.types", "at least 1", {}),
+    Mistake("upload", {"content.types": []}, "content.types", "must not be empty", {}),
     Mistake("upload", {"content.types": ["png"]}, "content.types[0]", "type/subtype", {}),
     Mistake("upload", {"content.types": ["*/*"]}, "content.types[0]", "type/*", {"content.types": ["audio/*"]}),
     Mistake("upload", {"content.types": ["image/p*"]}, "content.types[0]", "type/*", {"content.types": ["audio/*"]}),
@@ -102,7 +102,9 @@ SHAPES = [
         {"content.types": ["text/plain"]},
     ),
     Mistake("upload", {"content.types": ["image/png", "image/png"]}, "content.types", "twice", {}),
-    Mistake("read", {"inputs.name": {"enum": []}}, "inputs.name.enum", "at least 1", {"inputs.name": {"enum": ["a"]}}),
+    Mistake(
+        "read", {"inputs.name": {"enum": []}}, "inputs.name.enum", "must not be empty", {"inputs.name": {"enum": ["a"]}}
+    ),
     Mistake(
         "read",
         {"inputs.name": {"enum": ["a", "a"]}},
@@ -183,7 +185,7 @@ SHAPES = [
         "read",
         {"principals": {"claims": {"a": {"enum": []}}}},
         "principals.claims.a.enum",
-        "at least 1",
+        "must not be empty",
         {"principals": {"claims": {"a": {"enum": [True]}}}},
     ),
     Mistake(

@@ -1,0 +1,403 @@
+"""`python -m broker VERB`: what each verb prints, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from click.testing import CliRunner, Result
+
+from broker.app import Broker
+from broker.cli import main
+from broker.errors import Unauthenticated
+from broker.identity.api_keys import ApiKeys
+from broker.identity.principals import Principal
+from broker.local import send
+from broker.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BUCKET = "examplebucket-1250000000"
+U1 = ["--as", "sub=u1", "--as", "scope=avatars:write folder:keys"]
+UPLOAD = ["avatars", *U1, "--input", "ext=png", "--header", "Content-Type=image/png", "--header", "Content-Length=9"]
+
+
+@pytest.fixture
+def run(process_environ: Callable[..., dict[str, str]], emulator: object) -> Callable[..., Result]:
+    """Runs a verb in this process, with the cloud of the tests behind it."""
+
+    def invoke(*arguments: str, **changes: str | None) -> Result:
+        result = CliRunner().invoke(main, arguments, env={**process_environ(**changes), **changes})
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return invoke
+
+
+def told(result: Result) -> tuple[int, list[str]]:
+    """(exit code, lines of stderr) of a verb that failed and printed nothing else."""
+    assert result.stdout == ""
+    return result.exit_code, result.stderr.splitlines()
+
+
+class TestUsage:
+    """Help and bad usage."""
+
+    @pytest.mark.parametrize(
+        "verb", ["", "serve", "dev", "demo", "emulate", "check", "vend", "keygen", "keygen cache", "keygen api-key"]
+    )
+    @pytest.mark.parametrize("option", ["--help", "-h"])
+    def test_help(self, run, verb, option):
+        """Every verb explains itself."""
+        result = run(*verb.split(), option)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith(f"Usage: main {verb}".rstrip())
+        assert len(result.stdout.splitlines()) > 4
+
+    def test_verbs(self, run):
+        """The list of verbs is this version's."""
+        listed = run("--help").stdout.partition("Commands:")[2]
+        assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == sorted(
+            ["serve", "dev", "demo", "emulate", "check", "vend", "keygen"]
+        )
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema"], ["credentials"],
+            ["serve", "--nope"],
+            ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
+            ["serve", "--workers", "0"],
+            ["serve", "--threads", "0"], ["emulate", "--port", "-1"], ["check", "a", "b"], ["check", "--format", "xml"],
+            ["check", "--diff", "x"], ["vend"], ["vend", "avatars"], ["vend", "avatars", "--as", "u1"],
+            ["vend", "avatars", *U1, "--input", "ext"], ["vend", "avatars", *U1, "--expires-in", "soon"],
+            ["keygen", "nope"], ["keygen", "api-key"], ["keygen", "api-key", "bff", "--operations"],
+        ],
+    )  # fmt: skip
+    def test_bad_usage(self, run, arguments):
+        """Bad usage ends with 2 and says what is wrong; so do verbs and options of later versions."""
+        code, lines = told(run(*arguments))
+        assert code == 2
+        assert lines[-1].startswith("Error: ")
+
+
+MISTAKES = {
+    "methods": ({"methods": ["PATCH"]}, "methods[0]", ["PUT", "'PATCH'"]),
+    "vends": ({"vends": ["form"]}, "vends[0]", ["not supported by this version"]),
+    "bucket": ({"bucket": "*"}, "bucket", ["'*'"]),
+    "region": ({"region": "Guangzhou"}, "region", ["'Guangzhou'"]),
+    "key": ({"key": "avatars/{uuid"}, "key", ["braces"]),
+    "inputs": ({"inputs": {"ext": {"enum": []}}}, "inputs.ext.enum", []),
+    "headers": ({"headers": {"Authorization": {"const": "x"}}}, "headers.Authorization", ["reserved"]),
+    "expires": ({"expires": {"default_seconds": 901, "max_seconds": 900}}, "expires", ["901", "900"]),
+    "unknown": ({"colour": "blue"}, "colour", ["legal here"]),
+    "rate": ({"rate": "1/minute"}, "rate", ["not supported by this version"]),
+}
+
+
+class TestCheck:
+    """`check`."""
+
+    @pytest.fixture
+    def wrong(self, tmp_path) -> Path:
+        """A folder of ten files, each with a mistake of its own, beside a good one."""
+        good = json.loads((REPOSITORY / "policies" / "avatars.json").read_text())
+        (tmp_path / "good.json").write_text(json.dumps(good))
+        for name, (change, _, _) in MISTAKES.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps({**good, **change}))
+        return tmp_path
+
+    def test_good_folder(self, run):
+        """A folder that loads ends with 0 and its number of routes; warnings never do harm."""
+        result = run("check", str(REPOSITORY / "policies"))
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert re.search(r"^7 routes, [0-9]+ warnings?$", result.stdout, re.MULTILINE)
+
+    def test_configured_folder(self, run):
+        """Without a folder it is the configured one, and no key and no authentication is needed."""
+        unset = dict.fromkeys(
+            ["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "BROKER_API_KEYS", "BROKER_JWT_JWKS",
+             "BROKER_JWT_ISSUER", "BROKER_JWT_AUDIENCE", "BROKER_JWT_ALGORITHMS"]
+        )  # fmt: skip
+        assert run("check", **unset).exit_code == 0
+
+    def test_ten_mistakes(self, run, wrong):
+        """Every mistake is told at once, with file, field, value and what would be legal."""
+        result = run("check", str(wrong))
+        assert result.exit_code == 1
+        for name, (_, field, texts) in MISTAKES.items():
+            lines = [
+                line for line in result.stderr.splitlines() if line.startswith(f"error: {wrong}/{name}.json: {field}")
+            ]
+            assert len(lines) == 1, (name, result.stderr)
+            assert [text for text in texts if text not in lines[0]] == []
+        assert "good.json" not in result.stderr
+        assert result.stderr.splitlines()[-1].startswith(f"{len(MISTAKES)} errors")
+
+    def test_json(self, run, wrong):
+        """The same for programs."""
+        good, bad = (
+            run("check", str(REPOSITORY / "policies"), "--format", "json"),
+            run("check", str(wrong), "--format", "json"),
+        )
+        assert (good.exit_code, json.loads(good.stdout)["ok"], json.loads(good.stdout)["routes"]) == (0, True, 7)
+        assert {problem["level"] for problem in json.loads(good.stdout)["problems"]} == {"warning"}
+        assert (bad.exit_code, json.loads(bad.stdout)["ok"]) == (1, False)
+        errors = [problem for problem in json.loads(bad.stdout)["problems"] if problem["level"] == "error"]
+        assert sorted(Path(problem["file"]).stem for problem in errors) == sorted(MISTAKES)
+        assert all(sorted(problem) == ["field", "file", "level", "message"] for problem in errors)
+
+    def test_json_of_wrong_settings(self, run):
+        """A program gets JSON whatever is wrong."""
+        result = run("check", "--format", "json", BROKER_COLOUR="blue")
+        assert result.exit_code == 1
+        assert [problem["field"] for problem in json.loads(result.stdout)["problems"]] == ["BROKER_COLOUR"]
+
+    @pytest.mark.parametrize("folder", ["absent", "empty", "file.json"])
+    def test_no_folder(self, run, tmp_path, folder):
+        """A folder without policies is an error, not a success with nothing in it."""
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file.json").write_text("{}")
+        code, lines = told(run("check", str(tmp_path / folder)))
+        assert (code, len(lines)) == (1, 2)
+        assert folder in lines[0]
+
+
+class TestVend:
+    """`vend`."""
+
+    def test_grant(self, run):
+        """A grant is printed as the API would answer it, and works."""
+        result = run("vend", *UPLOAD)
+        assert (result.exit_code, result.stderr) == (0, "")
+        grant = json.loads(result.stdout)
+        assert grant["key"].startswith("avatars/u1/")
+        assert send("PUT", grant["url"], grant["headers"], b"x" * 9)[0] == 200
+
+    def test_without_authentication(self, run):
+        """Nobody is authenticated, so nothing needs to be configured for it."""
+        names = (
+            "BROKER_API_KEYS",
+            "BROKER_JWT_JWKS",
+            "BROKER_JWT_ISSUER",
+            "BROKER_JWT_AUDIENCE",
+            "BROKER_JWT_ALGORITHMS",
+        )
+        assert run("vend", *UPLOAD, **dict.fromkeys(names)).exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "members"),
+        [
+            (["user-folder", *U1], {"key_prefix": "files/u1/"}),
+            (
+                ["avatars", *UPLOAD[1:], "--vend", "signature", "--expires-in", "60"],
+                {"expires_in": 60, "method": "PUT"},
+            ),
+            (["private-files", *U1, "--vend", "url", "--method", "HEAD", "--key", "files/u1/ü"], {"key": "files/u1/ü"}),
+            (
+                ["anything", *U1, "--method", "GET", "--input", "path=a/b=c", "--param", "mode=fast"],
+                {"key": "any/u1/a/b=c"},
+            ),
+            (
+                ["reports", "--as", "role=owner", "--as", "tenant=t", "--input", "month=2026-10", "--filename", "ü"],
+                {"key": "reports/t/2026-10.pdf"},
+            ),
+        ],
+    )  # fmt: skip
+    def test_every_option(self, run, arguments, members):
+        """Every part of an ask has its option."""
+        result = run("vend", *arguments)
+        assert result.exit_code == 0, result.stderr
+        grant = json.loads(result.stdout)
+        assert {name: grant[name] for name in members} == members
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["nope", *U1], "route_not_found"),
+            (["avatars", "--as", "sub=u1"], "principal_not_allowed"),
+            (["avatars", *U1, "--input", "ext=gif"], "input_not_allowed"),
+            ([*UPLOAD, "--expires-in", "901"], "expires_too_long"),
+            ([*UPLOAD, "--expires-in", "0"], "invalid_request"),
+            ([*UPLOAD, "--expires-in", "-1"], "invalid_request"),
+            ([*UPLOAD, "--method", ""], "invalid_request"),
+            ([*UPLOAD, "--method", "GET"], "method_not_allowed_by_policy"),
+            ([*UPLOAD, "--param", "x=1"], "param_not_allowed"),
+            ([*UPLOAD, "--key", "avatars/u1/x.png"], "invalid_request"),
+            (["private-files", *U1, "--vend", "download-url", "--key", ""], "key_not_allowed"),
+            (["private-files", *U1, "--vend", "download-url", "--key", "files/u2/x"], "key_not_allowed"),
+            (
+                ["reports", "--as", "role=owner", "--as", "tenant=t", "--input", "month=2026-10", "--filename", ""],
+                "invalid_request",
+            ),
+            (["user-folder", *U1, "--key", "x"], "invalid_request"),
+            ([*UPLOAD, "--vend", "download-url"], "vend_not_allowed"),
+        ],
+    )  # fmt: skip
+    def test_refused(self, run, emulator, arguments, code):
+        """A refusal is one clear line (and one for each field), exit code 1, and no call of STS."""
+        status, lines = told(run("vend", *arguments))
+        assert status == 1
+        assert lines[0].startswith(f"error: {code}: ")
+        assert all(line.startswith("  ") for line in lines[1:])
+        assert emulator.stats()["sts"] == {}
+
+    @pytest.mark.parametrize("vend", ["form", "nope", ""])
+    def test_no_such_vend(self, run, vend):
+        """A vend that is none is named with the legal ones."""
+        code, lines = told(run("vend", *UPLOAD, "--vend", vend))
+        assert code in (1, 2)
+        assert "download-url" in lines[-1] + lines[0]
+
+    def test_sts_down(self, run):
+        """The cloud's fault is one line, too."""
+        code, lines = told(run("vend", *UPLOAD, BROKER_STS_ENDPOINT="http://127.0.0.1:1"))
+        assert (code, len(lines)) == (1, 1)
+        assert lines[0].startswith("error: sts_unavailable: ")
+
+    def test_wrong_settings(self, run):
+        """Wrong settings are a line each."""
+        code, lines = told(run("vend", *UPLOAD, BROKER_LOG_FORMAT="x", BROKER_COLOUR="blue"))
+        assert (code, len(lines)) == (1, 2)
+        assert all(line.startswith("error: environment: BROKER_") for line in lines)
+
+
+class TestKeygen:
+    """`keygen`."""
+
+    def test_cache(self, run):
+        """A key for BROKER_CACHE_KEYS, another each time."""
+        keys = [run("keygen", "cache").stdout.strip() for _ in range(2)]
+        assert [len(base64.b64decode(key, validate=True)) for key in keys] == [32, 32]
+        assert keys[0] != keys[1]
+        environ = {"BROKER_ANONYMOUS": "1", "BROKER_REDIS_URL": "redis://h", "BROKER_CACHE_KEYS": ",".join(keys)}
+        assert len(Settings.from_environ(environ).cache_keys) == 2
+
+    def test_api_key(self, run, tmp_path):
+        """The entry on stdout admits the pair on stderr, which stands nowhere else."""
+        result = run("keygen", "api-key", "bff", "--acts-for", "u[0-9]+", "--claims", "scope, tenant")
+        entry, pair = json.loads(result.stdout), result.stderr.strip()
+        assert result.exit_code == 0
+        assert re.fullmatch(r"bff\.[A-Za-z0-9_-]{43}", pair)
+        assert pair.partition(".")[2] not in result.stdout
+        file = tmp_path / "keys.json"
+        file.write_text(json.dumps({"keys": [entry]}))
+        keys = ApiKeys(file, time.monotonic)
+        claims = base64.urlsafe_b64encode(b'{"scope": "a"}').decode()
+        acted_for = keys.verify(pair, "u1", claims, 0)
+        assert (acted_for.sub, acted_for.claims["scope"], acted_for.key_id) == ("u1", "a", "bff")
+        with pytest.raises(Unauthenticated):
+            keys.verify(f"{pair}x", "u1", None, 0)
+
+    def test_api_key_of_one_subject(self, run, tmp_path):
+        """A key may speak for one subject."""
+        result = run("keygen", "api-key", "job", "--sub", "nightly")
+        file = tmp_path / "keys.json"
+        file.write_text(json.dumps({"keys": [json.loads(result.stdout)]}))
+        principal = ApiKeys(file, time.monotonic).verify(result.stderr.strip(), None, None, 0)
+        assert principal.sub == "nightly"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["a b"], [""], ["x" * 65], ["bff", "--acts-for", "["], ["bff", "--claims", "a"], ["bff", "--sub", ""]],
+    )
+    def test_illegal(self, run, arguments):
+        """What would make no good entry is refused in one line, and no secret is made."""
+        code, lines = told(run("keygen", "api-key", *arguments))
+        assert (code, len(lines)) == (1, 1)
+        assert lines[0].startswith("error: ")
+
+
+class TestEmulate:
+    """`emulate`."""
+
+    @pytest.fixture
+    def start(self, process_environ):
+        """Starts a stand-alone emulator; ended with the test."""
+        started: list[subprocess.Popen[str]] = []
+
+        def begin(*arguments: str, **changes: str | None) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "broker", "emulate", *arguments]
+            environ = {**process_environ(**changes), "PYTHONUNBUFFERED": "1"}
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, text=True)
+            started.append(process)
+            return process
+
+        yield begin
+        for process in started:
+            process.kill()
+            process.communicate()
+
+    def test_own_account(self, start, environ, tmp_path):
+        """Without an account it makes one; a broker with the printed lines is served, and objects stay."""
+        process = start(
+            "--port", "0", "--data", str(tmp_path), TENCENTCLOUD_SECRET_ID=None, TENCENTCLOUD_SECRET_KEY=None
+        )
+        title, *exports = [process.stdout.readline() for _ in range(5)]
+        assert title.startswith("# ")
+        exported = dict(re.fullmatch(r"export (\w+)='?([^']+?)'?\n", line).groups() for line in exports)
+        settings = Settings.from_environ({**environ, **exported})
+        headers = {"Content-Type": "image/png", "Content-Length": "1"}
+        principal = Principal({"sub": "u1", "scope": "avatars:write"})
+        ask = {"vend": "url", "inputs": {"ext": "png"}, "headers": headers}
+        grant = Broker(settings=settings).vend("avatars", ask, principal)
+        host = urlsplit(grant.url).netloc
+        # Not every resolver knows the names below localhost.
+        url = grant.url.replace(host, f"127.0.0.1:{urlsplit(grant.url).port}", 1)
+        assert send("PUT", url, {**grant.headers, "Host": host}, b"x")[0] == 200
+        assert [path for path in tmp_path.rglob("*") if path.is_file()]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, 143)
+
+    def test_given_account(self, start):
+        """A given account is used and not printed."""
+        process = start("--port", "0")
+        told = [process.stdout.readline() for _ in range(3)]
+        assert "http://127.0.0.1:" in told[0]
+        assert [line.partition("=")[0] for line in told[1:]] == [
+            "export BROKER_STS_ENDPOINT",
+            "export BROKER_COS_ENDPOINT",
+        ]
+
+    def test_half_an_account(self, run):
+        """Half a key pair is bad usage."""
+        code, lines = told(run("emulate", "--port", "0", TENCENTCLOUD_SECRET_KEY=None))
+        assert code == 2
+        assert "TENCENTCLOUD_SECRET_KEY" in lines[-1]
+
+    def test_port_taken(self, run, cloud):
+        """A port that is taken is one line."""
+        code, lines = told(run("emulate", "--port", str(cloud.port)))
+        assert (code, len(lines)) == (1, 1)
+        assert str(cloud.port) in lines[0]
+
+    def test_no_folder_for_data(self, process_environ):
+        """A folder that cannot be made is said at the start, not with the first object."""
+        command = [sys.executable, "-m", "broker", "emulate", "--port", "0", "--data", "/dev/null/objects"]
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env={**process_environ(), "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            first = process.stdout.readline()
+            assert first == ""
+            assert process.wait(10) == 1
+            assert "/dev/null/objects" in process.stderr.read()
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_unsupported_file_of_keys(run, tmp_path):
+    """A keys file that cannot be read is one line, whoever asks for it."""
+    code, lines = told(run("vend", *UPLOAD, BROKER_API_KEYS=str(tmp_path / "absent.json")))
+    assert (code, len(lines)) == (1, 1)
+    assert "absent.json" in lines[0]

@@ -1,0 +1,121 @@
+"""`demo` and `dev`: what they print is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker import demo
+from broker.local import free_port
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STOPPED_WITHIN_SECONDS = 20
+
+
+def environ(**changes: str) -> dict[str, str]:
+    """The environment of a shell, with variables that neither verb may look at."""
+    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return {**inherited, "TENCENTCLOUD_SECRET_ID": "AKIDREAL", "TENCENTCLOUD_SECRET_KEY": "real-key", **changes}
+
+
+def test_demo():
+    """Every step goes as promised, the forbidden things are refused, and no secret is printed whole."""
+    command = [sys.executable, "-m", "broker", "demo"]
+    ended = subprocess.run(
+        command, cwd=REPOSITORY, env=environ(BROKER_LOG_LEVEL="nonsense"), capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = ended.stdout
+    assert re.search(r"\n12 of 12 steps as promised, in [0-9.]+ s\.\n$", told)
+    assert "NOT AS PROMISED" not in told
+    assert [told.count(text) for text in ("Forbidden 1", "Forbidden 2", "Forbidden 3", "the bytes are the same")] == [
+        1
+    ] * 4
+    assert ("key_not_allowed" in told, "SignatureDoesNotMatch" in told, "AccessDenied" in told) == (True, True, True)
+    assert "{'GetFederationToken': 3}" in told
+    # The longest secret-like runs that may stand: a scheme and authority, a UUID, a URN, a list of signed names.
+    runs = set(re.findall(r"[A-Za-z0-9+/=_-]{41,}", told))
+    assert {run for run in runs if re.search(r"[A-Z]", run) and re.search(r"[0-9]", run)} == set()
+    for name in ("q-signature=", "x-cos-security-token=", "q-ak="):
+        values = re.findall(rf"{name}([^&\s\"]+)", told)
+        assert values
+        assert [value for value in values if len(value) > 20] == []
+    for name in ("tmpSecretKey", "sessionToken"):
+        values = re.findall(rf'"{name}": "([^"]+)"', told)
+        assert values
+        assert [value for value in values if "…" not in value] == []
+    assert "real-key" not in told
+
+
+@pytest.mark.parametrize("secret", ["qUVmpKIngac9FKzDMu/ICiN2Vnarwsf8xxY8fFen3hU=", "a/b+" * 10 + "c===", "x" * 32])
+@pytest.mark.parametrize("name", ["tmpSecretKey", "sessionToken", "tmpSecretId"])
+def test_shortened(name, secret):
+    """What stands behind a secret's name is cut, whichever characters it has."""
+    told = demo.shortened(json.dumps({name: secret, "key": "avatars/u1/0b6c1b2e-3c4d-4e5f-8a9b-0c1d2e3f4a5b.png"}))
+    assert secret not in told
+    assert "…" in told
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[list[str]]:
+    """`dev` on free ports, running; the blocks of commands that it printed."""
+    script = (
+        "import sys; from pathlib import Path; from broker import demo\n"
+        "say = lambda text: print(text, flush=True)\n"
+        "demo.dev(Path('policies'), say, int(sys.argv[1]), int(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", script, str(free_port()), str(free_port())]
+    errors = (tmp_path / "stderr").open("w+")
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environ(), stdout=subprocess.PIPE, stderr=errors, text=True)
+    told: list[str] = []
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            told.append(line)
+            if "/_emulator/stats" in line:
+                break
+        errors.seek(0)
+        assert process.poll() is None, errors.read()
+        yield ["".join(told).split("\n\n")[index] for index in range(1, "".join(told).count("\n\n") + 1)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOPPED_WITHIN_SECONDS) == 0
+        assert "stopped" in process.stdout.read()
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+        errors.close()
+
+
+def test_dev(dev, tmp_path):
+    """Every block of commands works when it is pasted into a shell, one after the other."""
+    assert shutil.which("curl"), "the printed commands need curl"
+    blocks = [block for block in dev if block.startswith("#")]
+    assert len(blocks) == 6
+    script = tmp_path / "pasted.sh"
+    script.write_text("\n".join(f"{block}\necho; echo '=== end of block'" for block in blocks))
+    ended = subprocess.run(
+        ["bash", str(script)], cwd=REPOSITORY, env=environ(NO_PROXY="*"), capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.stderr == ""
+    listed, uploaded, again, keys, refused, stats = ended.stdout.split("=== end of block")[:-1]
+    assert "avatars" in [route["route"] for route in json.loads(listed)["routes"]]
+    assert "200 OK" in uploaded.strip().splitlines()[0]
+    assert "409" in again.partition("HTTP/1.1")[2].splitlines()[0]
+    assert "FileAlreadyExists" in again
+    assert json.loads(keys)["key_prefix"] == "files/u1/"
+    assert json.loads(refused)["code"] == "key_not_allowed"
+    assert json.loads(stats)["cos"] == {"PutObject": 2}
