@@ -89,16 +89,12 @@ def _of_http_exception(error: HTTPException) -> Response:
     if status < 400:
         return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
     code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
-    detail = f"no such path; the API begins at {_api_root()}" if status == 404 else HTTPStatus(status).description
+    detail = "no such path; the API begins at /v1" if status == 404 else HTTPStatus(status).description
     response = _problem(status, code, detail or HTTPStatus(status).phrase)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = [value for name, value in error.get_headers() if name == "Allow"]
         response.headers["Allow"] = ", ".join(allowed)
     return response
-
-
-def _api_root() -> str:
-    return "/v1"
 
 
 def _of_bug(error: Exception) -> Response:
