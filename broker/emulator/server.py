@@ -41,6 +41,7 @@ class Emulator:
 
     `account` is the permanent key, (SecretId, SecretKey). `clock` gives Unix seconds, for every expiry and `Date`.
     `data_dir` keeps the objects; None: memory. `buckets` exist from the start, {name: region}. `port` 0 is a free one.
+    `lifetime` says how many seconds STS gives of those asked for, since the real one may give fewer.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Emulator:
         buckets: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        lifetime: Callable[[int], int] = lambda asked: asked,
     ) -> None:
         if not is_loopback(host):
             problem = Problem(
@@ -69,7 +71,7 @@ class Emulator:
         self._stats = Stats()
         self._faults = Faults(self._stopped.wait)
         self._control = Control(self._stats, self._faults, self.reset)
-        self._sts = Sts(self._sessions, self._buckets, clock, lambda action: self._arrive("sts", action))
+        self._sts = Sts(self._sessions, self._buckets, clock, lambda action: self._arrive("sts", action), lifetime)
         self._cos = Cos(self._sessions, self._buckets, self._objects, clock, lambda action: self._arrive("cos", action))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

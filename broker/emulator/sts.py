@@ -41,7 +41,10 @@ _FORMATS = {
 
 
 class Sts:
-    """The token service. `arrive` is told each action before anything else; it may return the code of a fault."""
+    """The token service. `arrive` is told each action before anything else; it may return the code of a fault.
+
+    `lifetime` says how many seconds it gives of those asked for.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class Sts:
         buckets: Buckets,
         clock: Callable[[], float],
         arrive: Callable[[str], str | None],
+        lifetime: Callable[[int], int] = lambda asked: asked,
     ) -> None:
+        self._lifetime = lifetime
         self._sessions = sessions
         self._buckets = buckets
         self._clock = clock
@@ -82,7 +87,7 @@ class Sts:
         return self._issue(call, caller, int(now))
 
     def _issue(self, call: Call, caller: Session, now: int) -> dict[str, Any]:
-        expires_at = now + _duration(call)
+        expires_at = now + self._lifetime(_duration(call))
         chain = caller.documents
         if (own := _document(call.parameters)) is not None:
             self._buckets.learn(documents.buckets(own))
