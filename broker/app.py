@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -11,9 +11,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from broker import logs, parts, vending
 from broker.credentials.cache import CredentialCache
+from broker.credentials.issuing import Issuer
+from broker.credentials.minting import Mint
 from broker.credentials.sealing import Sealer
-from broker.credentials.store import CredentialStore, connect
+from broker.credentials.store import CredentialStore
+from broker.credentials.timekeeping import Timekeeper
+from broker.fleet import topology
+from broker.fleet.connection import Connection
 from broker.identity.principals import Principal
+from broker.limits import Budgets
+from broker.metrics import Metrics
 from broker.policy.routes import Route
 from broker.settings import Settings
 from broker.web import messages, operations, problems, vend
@@ -25,11 +32,15 @@ def system_clock() -> int:
     return int(time.time())
 
 
-def create_app(settings: Settings | None = None, clock: parts.Clock = system_clock) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    clock: parts.Clock = system_clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Flask:
     """The broker as an application of its own. Raises ConfigurationError with all that keeps it from starting."""
     settings = settings or Settings.from_environ()
     logs.configure(settings.log_level, settings.log_format)
-    broker = Broker(settings=settings, clock=clock)
+    broker = Broker(settings=settings, clock=clock, monotonic=monotonic)
     app = Application("broker")
     broker.init_app(app)
     problems.register(app)
@@ -52,13 +63,28 @@ class Broker:
         settings: Settings | None = None,
         url_prefix: str | None = None,
         clock: parts.Clock = system_clock,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = settings or Settings.from_environ()
         whole = parts.assemble(settings, clock)
-        self._catalog, self._key_set, self._issuer = whole.catalog, whole.key_set, whole.issuer
-        self._authenticator = whole.authenticator
-        self._store = _store(settings)
-        self._desk = vending.Desk(lambda: self._catalog, CredentialCache(self._issuer, self._store, clock), clock)
+        self._catalog, self._key_set, self._authenticator = whole.catalog, whole.key_set, whole.authenticator
+        self._metrics = metrics = Metrics(settings.metrics_folder)
+        timekeeper = Timekeeper(clock, monotonic, metrics.clock_skew)
+        connection = None
+        if settings.redis_url:
+            connection = Connection(topology.parse(settings.redis_url), monotonic, metrics.redis_trouble)
+        self._store = store = CredentialStore(connection, Sealer(settings.cache_keys)) if connection else None
+        self._issuer = Issuer(
+            whole.source,
+            settings.sts_endpoint,
+            settings.sts_region,
+            timekeeper,
+            monotonic=monotonic,
+            count=metrics.sts_call,
+        )
+        mint = Mint(self._issuer, store, Budgets(settings.sts_budget, connection), timekeeper, monotonic, time.sleep)
+        cache = CredentialCache(mint, store, timekeeper, monotonic, count=metrics.renewal)
+        self._desk = vending.Desk(lambda: self._catalog, cache, timekeeper)
         if app is not None:
             self.init_app(app, url_prefix)
 
@@ -94,9 +120,3 @@ class Broker:
             reload=True,
             policies_generation=self._catalog.generation,
         )
-
-
-def _store(settings: Settings) -> CredentialStore | None:
-    if not settings.redis_url:
-        return None
-    return CredentialStore(connect(settings.redis_url), Sealer(settings.cache_keys))

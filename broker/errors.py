@@ -11,6 +11,7 @@
         RequestTooLarge      413
         UnsupportedMediaType 415
         Refused              422      what the policy forbids; the code says which part
+        RateLimited          429      more than its share; worth asking again
       UpstreamError          502      the cloud's: sts_refused
         UpstreamUnavailable  503      worth retrying: sts_unavailable, lifetime_unavailable, identity_unavailable
 
@@ -137,14 +138,28 @@ class Refused(RequestError):
     status = 422
 
 
+class RateLimited(RequestError):
+    """The caller has had its share for now; worth asking again after `retry_after_seconds`."""
+
+    status = 429
+
+    def __init__(self, detail: str, retry_after_seconds: int = 1) -> None:
+        super().__init__("rate_limited", detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class UpstreamError(BrokerError):
-    """Tencent's STS refused for good; asking again changes nothing."""
+    """Tencent's STS refused for good; asking again changes nothing.
+
+    `whole_source`: the refusal is about the key that asks or about STS itself, whatever is asked for.
+    """
 
     status = 502
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, *, whole_source: bool = False) -> None:
         super().__init__(detail)
         self.code = code
+        self.whole_source = whole_source
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -152,8 +167,8 @@ class UpstreamUnavailable(UpstreamError):
 
     status = 503
 
-    def __init__(self, code: str, detail: str, retry_after_seconds: int = 1) -> None:
-        super().__init__(code, detail)
+    def __init__(self, code: str, detail: str, retry_after_seconds: int = 1, *, whole_source: bool = False) -> None:
+        super().__init__(code, detail, whole_source=whole_source)
         self.retry_after_seconds = retry_after_seconds
 
 

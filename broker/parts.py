@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from broker.credentials.sts import Issuer, source_key
+from broker.credentials.sts import SourceKey, source_key
 from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import ApiKeys
 from broker.identity.jwks import KeySet
@@ -27,12 +27,12 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The broker without its edges. `key_set` is None without JWTs."""
+    """The broker without its edges. `key_set` is None without JWTs; `source` is the key that asks STS."""
 
     catalog: Catalog
     key_set: KeySet | None
     authenticator: Authenticator
-    issuer: Issuer
+    source: SourceKey
 
 
 def assemble_environment(clock: Clock) -> tuple[Settings, Parts]:
@@ -53,10 +53,9 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ())
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
     if found or source is None:
         raise ConfigurationError(found)
-    issuer = Issuer(source, settings.sts_endpoint, settings.sts_region)
-    _check_source(issuer, routes)
+    _check_source(source, routes)
     verifier = _verifier(settings.jwt, key_set)
-    return Parts(routes, key_set, Authenticator(verifier, api_keys, settings.anonymous), issuer)
+    return Parts(routes, key_set, Authenticator(verifier, api_keys, settings.anonymous), source)
 
 
 def load_policies(settings: Settings) -> Catalog:
@@ -96,8 +95,8 @@ def _verifier(settings: JwtSettings | None, key_set: KeySet | None) -> JwtVerifi
     return JwtVerifier(key_set, settings.issuer, settings.audience, settings.algorithms)
 
 
-def _check_source(issuer: Issuer, routes: Catalog) -> None:
-    if not issuer.temporary:
+def _check_source(source: SourceKey, routes: Catalog) -> None:
+    if not source.token:
         return
     unfit = [name for name, route in routes.routes.items() if route.document.credential.role_arn is None]
     if unfit:

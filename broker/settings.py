@@ -11,18 +11,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from broker.credentials.sealing import KEY_BYTES
 from broker.errors import ConfigurationError, Problem
+from broker.fleet import topology
 from broker.identity.public_keys import ALGORITHMS
 
 _SOURCE = "environment"
-_LATER = ("BROKER_CORS_ORIGINS", "BROKER_STS_BUDGET", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
+_LATER = ("BROKER_CORS_ORIGINS", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
 _NOT_SUPPORTED = "is not supported by this version of the broker"
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
-# Others would override our time-outs and retries.
-_REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _LEVELS = ("debug", "info", "warning", "error")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
 
@@ -54,8 +52,10 @@ class Settings:
     anonymous: bool
     trusted_proxies: int
     policy_bytes: int
+    sts_budget: int
     log_level: str
     log_format: str
+    metrics_folder: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> Settings:
@@ -86,8 +86,10 @@ class Settings:
             anonymous=reader.choice("BROKER_ANONYMOUS", "0", ("0", "1")) == "1",
             trusted_proxies=reader.number("BROKER_TRUSTED_PROXIES", 0, 0, 16),
             policy_bytes=reader.number("BROKER_POLICY_BYTES", 4096, 256, 65_536),
+            sts_budget=reader.number("BROKER_STS_BUDGET", 400, 4, 100_000),
             log_level=reader.choice("BROKER_LOG_LEVEL", "info", _LEVELS),
             log_format=reader.choice("BROKER_LOG_FORMAT", "json", ("json", "console")),
+            metrics_folder=reader.text("PROMETHEUS_MULTIPROC_DIR"),
         )
         reader.check_pairs(settings, serving=serving)
         reader.check_unknown()
@@ -140,31 +142,11 @@ class _Reader:
     def redis_url(self, name: str) -> str:
         value = self.text(name)
         if value:
-            self._check_redis_url(name, value)
+            try:
+                topology.parse(value)
+            except topology.TopologyError as flaw:
+                self.refuse(name, str(flaw))  # the value is never shown: it may hold a password
         return value
-
-    def _check_redis_url(self, name: str, value: str) -> None:
-        # Its value is never shown: it may hold a password.
-        scheme = value.partition("://")[0]
-        legal = ", ".join(f"{known}://" for known in _REDIS_SCHEMES)
-        if scheme in ("redis+sentinel", "redis+cluster"):
-            return self.refuse(name, f"{scheme}:// {_NOT_SUPPORTED}; legal: {legal}")
-        if scheme not in _REDIS_SCHEMES:
-            return self.refuse(name, f"must begin with {legal}")
-        try:
-            parts = urlsplit(value)
-            located = parts.path if scheme == "unix" else parts.hostname
-            port = parts.port
-        except ValueError:
-            return self.refuse(name, "must hold a host and a port 1..65535")
-        if not located or port == 0:
-            return self.refuse(name, f"must hold a {'path' if scheme == 'unix' else 'host'} after {scheme}://")
-        database = parts.path.strip("/") if scheme != "unix" else ""
-        if database and not database.isdigit():
-            self.refuse(name, "must end in the number of a database (a password's own / ? # @ are percent-encoded)")
-        if set(parse_qs(parts.query, keep_blank_values=True)) - _REDIS_OPTIONS:
-            self.refuse(name, f"takes the options {', '.join(sorted(_REDIS_OPTIONS))} alone")
-        return None
 
     def cache_keys(self, name: str) -> tuple[bytes, ...]:
         keys = []

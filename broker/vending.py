@@ -86,13 +86,14 @@ class Desk:
         """Every check but authentication, then the grant. Raises RequestError or UpstreamError."""
         now = self.clock()
         route = self.find(name, principal)
-        return vend(route, ask, route.admit(principal), self.cache, now)
+        return vend(route, ask, route.admit(principal), principal, self.cache, now)
 
 
-def vend(route: Route, ask: Ask, claims: ProvenClaims, cache: CredentialCache, now: int) -> Grant:
+def vend(route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cache: CredentialCache, now: int) -> Grant:
     """What a policy permits of an ask, with a credential that outlives it. Raises RequestError or UpstreamError."""
     order = route.order(ask, claims, now)
-    credential = cache.get(order.scope, order.required_seconds, now)
+    # A new credential may take seconds, and correct our idea of the time: it is signed from when it was there.
+    credential, now = cache.get(order.demand, now, principal)
     return grant(order, credential, now)
 
 

@@ -61,6 +61,9 @@ LEGAL = [
     ({**REDIS, "BROKER_REDIS_URL": "redis://:pw@h:6380/3"}, "redis_url", "redis://:pw@h:6380/3"),
     ({**REDIS, "BROKER_REDIS_URL": "rediss://u:pw@h"}, "redis_url", "rediss://u:pw@h"),
     ({**REDIS, "BROKER_REDIS_URL": "unix:///run/redis.sock"}, "redis_url", "unix:///run/redis.sock"),
+    ({**REDIS, "BROKER_REDIS_URL": "redis+cluster://a,b:7001"}, "redis_url", "redis+cluster://a,b:7001"),
+    ({**REDIS, "BROKER_REDIS_URL": "redis+sentinel://a/s/0"}, "redis_url", "redis+sentinel://a/s/0"),
+    ({"BROKER_STS_BUDGET": "4"}, "sts_budget", 4),
     ({**REDIS, "BROKER_CACHE_KEYS": f"{KEY} , {OTHER_KEY}"}, "cache_keys", (b"k" * 32, b"o" * 32)),
     ({"BROKER_API_KEYS": "keys.json"}, "api_keys", Path("keys.json")),
     ({"BROKER_API_KEYS": "keys.json", "BROKER_ANONYMOUS": "0"}, "anonymous", False),
@@ -125,7 +128,7 @@ def test_illegal(name, value, told):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("http://h", "redis://, rediss://, unix://"),
+        ("http://h", "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://"),
         ("h:6379", "redis://, rediss://, unix://"),
         ("REDIS://h", "redis://, rediss://, unix://"),
         ("redis://", "host"),
@@ -133,9 +136,10 @@ def test_illegal(name, value, told):
         ("redis://h:99999", "port"),
         ("redis://h/one", "database"),
         ("unix://", "path"),
-        ("redis://h?socket_timeout=60", "db, ssl_ca_certs"),
-        ("redis+sentinel://h:26379/service/0", "not supported by this version"),
-        ("redis+cluster://h:7000,h:7001", "not supported by this version"),
+        ("redis://h?socket_timeout=60", "takes the options db"),
+        ("rediss://h?socket_timeout=60", "db, ssl_ca_certs"),
+        ("redis+sentinel://h:26379", "/SERVICE"),
+        ("redis+cluster://h:7000,h:7001/0", "no database"),
     ],
 )
 def test_illegal_redis_url(url, told):
@@ -213,9 +217,7 @@ def test_no_authentication(environ):
     assert Settings.from_environ(environ, serving=False).jwt is None
 
 
-@pytest.mark.parametrize(
-    "name", ["BROKER_CORS_ORIGINS", "BROKER_STS_BUDGET", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS"]
-)
+@pytest.mark.parametrize("name", ["BROKER_CORS_ORIGINS", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS"])
 def test_of_a_later_version(name):
     """A setting that would have no effect is refused, not ignored."""
     assert "not supported by this version" in refusals({**LEAST, name: "1"})[name]
@@ -290,7 +292,7 @@ def test_all_problems_at_once():
         {**REDIS, "BROKER_REDIS_URL": "redis://u:1/hunter2@h:6379/0"},
         {**REDIS, "BROKER_REDIS_URL": "redis://u:1?hunter2@h:6379/0"},
         {**REDIS, "BROKER_REDIS_URL": "redis://u:hunter2@h:port"},
-        {**REDIS, "BROKER_REDIS_URL": "redis+sentinel://:hunter2@h:1/s/0"},
+        {**REDIS, "BROKER_REDIS_URL": "redis+sentinel://:hunter2@h:1/s/hunter2"},
         {**REDIS, "BROKER_REDIS_URL": "redis://h?password=hunter2"},
     ],
 )

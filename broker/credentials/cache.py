@@ -1,125 +1,258 @@
-"""Memory, then the store, then STS; one flight per scope.
+"""Memory, then the fleet, then STS; one flight per scope; renewal ahead of need.
 
-A flight is a look-up in progress that others share: its leader asks, and gives its credential or its failure to all who
-came meanwhile. Look-up and joining happen under one lock; nothing is asked of the network while it is held.
+A flight is a search in progress that others share: its leader looks into Redis, and if there is nothing, a thread of
+its own asks STS, so that nobody waits longer than `WAIT_SECONDS` whatever hangs. Look-up and joining happen under one
+lock; nothing is asked of the network while it is held.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import NamedTuple
 
 from cachetools import TLRUCache, TTLCache
 
 from broker.credentials.credential import Credential
-from broker.credentials.lifetimes import FRESH_SECONDS, fresh, usable
+from broker.credentials.demand import Demand
+from broker.credentials.lifetimes import FRESH_SECONDS, SPREAD, fresh, renewal_at, usable
+from broker.credentials.minting import WAIT_SECONDS, Mint
+from broker.credentials.renewals import Renewals
 from broker.credentials.scope import Scope
-from broker.errors import UpstreamUnavailable
+from broker.credentials.store import CredentialStore
+from broker.errors import RateLimited, UpstreamError, UpstreamUnavailable
+from broker.fleet.connection import Unavailable
+from broker.limits import Payer
 
 ENTRIES = 10_000
-WAIT_SECONDS = 10
+# What was forgotten on purpose is gone from here within the second of these; asks pay for hearing of it after the first
+# once a second.
+_HEARING_SECONDS, _DEAF_SECONDS = 1.0, 2.0
+_AFTER_FAILURE_SECONDS, _AFTER_ANOTHER_SECONDS = 2.0, 1.0
 
 
-class Store(Protocol):
-    """Where the fleet keeps credentials; it answers None rather than fail."""
+class Entry:
+    """A credential in memory, and when it is due. `paused_until` is of the monotonic clock."""
 
-    def get(self, fingerprint: str) -> Credential | None:
-        """The credential kept under a fingerprint."""
+    __slots__ = ("credential", "dies_at", "paused_until", "renewal_at")
 
-    def put(self, fingerprint: str, credential: Credential, now: int) -> None:
-        """Keep a credential until it expires."""
+    def __init__(self, credential: Credential, renewal_at: int, dies_at: float) -> None:
+        self.credential = credential
+        self.renewal_at = renewal_at
+        self.dies_at = dies_at
+        self.paused_until = 0.0
 
 
-class Issuer(Protocol):
-    """Who makes credentials."""
+class Flight(Future["Credential | None"]):
+    """A search that ends in a credential, in a failure, or in None: look again for yourself."""
 
-    def fingerprint(self, scope: Scope) -> str:
-        """What a scope's credential is kept under."""
+    def __init__(self, began: float, epoch: int) -> None:
+        super().__init__()
+        self.began = began
+        self.epoch = epoch
 
-    def issue(self, scope: Scope, now: int) -> Credential:
-        """A new credential. Raises UpstreamError."""
+
+class Lent(NamedTuple):
+    """A credential, and the instant at which it was seen to live long enough."""
+
+    credential: Credential
+    now: int
 
 
 class CredentialCache:
-    """Credentials by scope. `clock` says Unix seconds and only drops dead entries; asks bring their own `now`."""
+    """Credentials by scope. `clock` tells Tencent's time in Unix seconds, `monotonic` durations."""
 
-    def __init__(self, issuer: Issuer, store: Store | None, clock: Callable[[], int], entries: int = ENTRIES) -> None:
-        self._issuer = issuer
+    def __init__(
+        self,
+        mint: Mint,
+        store: CredentialStore | None,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        *,
+        entries: int = ENTRIES,
+        draw: Callable[[], float] = lambda: random.uniform(-SPREAD, SPREAD),  # noqa: S311  no secret
+        count: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
+        self._mint = mint
         self._store = store
-        self._memory: TLRUCache[Scope, Credential] = TLRUCache(
-            entries, ttu=lambda scope, credential, now: credential.expires_at, timer=clock
+        self._clock = clock
+        self._monotonic = monotonic
+        self._draw = draw
+        self._count = count
+        # By the monotonic clock, so that no step of the other empties it.
+        self._memory: TLRUCache[Scope, Entry] = TLRUCache(
+            entries, ttu=lambda scope, entry, now: entry.dies_at, timer=monotonic
         )
         # What STS gave and was too short, for as long as asking again would give the same; even if it is dead already.
-        self._short: TTLCache[Scope, Credential] = TTLCache(entries, FRESH_SECONDS, timer=clock)
-        self._flights: dict[Scope, Future[Credential]] = {}
+        self._short: TTLCache[Scope, Credential] = TTLCache(entries, FRESH_SECONDS, timer=monotonic)
+        self._flights: dict[Scope, Flight] = {}
         self._lock = threading.Lock()
+        self._renewals: Renewals[Demand] = Renewals(self._renew)
+        self._heard_at = monotonic()
+        self._hearing = False
+        self._epoch: bytes | None = None
+        self._epochs = 0
 
-    def get(self, scope: Scope, required_seconds: int, now: int) -> Credential:
-        """A credential of this scope with at least `required_seconds` left.
+    def get(self, demand: Demand, now: int, payer: Payer | None = None) -> Lent:
+        """A credential that lives as long as demanded, counted from the instant beside it: `now`, or later.
 
-        Raises UpstreamError if STS refuses, UpstreamUnavailable if it does not serve or if even a new credential is too
-        short (`lifetime_unavailable`).
+        Raises RateLimited if `payer` has had its share of new credentials, UpstreamError if STS refuses,
+        UpstreamUnavailable if it does not serve or if even a new credential is too short (`lifetime_unavailable`).
         """
+        scope, required_seconds = demand.scope, demand.required_seconds
+        monotonic = self._monotonic()
+        if monotonic - self._heard_at >= _HEARING_SECONDS:
+            self._hear(monotonic)
+        deadline = monotonic + WAIT_SECONDS
         while True:
             with self._lock:
-                credential = self._remembered(scope)
-                if credential is not None and usable(credential.expires_at, required_seconds, now):
-                    return credential
-                latest = self._short.get(scope)
-                if latest is not None and fresh(latest.issued_at, now):
-                    raise _too_short(latest, required_seconds, now)
-                flight = self._flights.get(scope)
-                leads = flight is None
-                if flight is None:
-                    flight = self._flights[scope] = Future()
+                entry = self._remembered(scope)
+                if entry is not None and usable(entry.credential.expires_at, required_seconds, now):
+                    flight = None
+                else:
+                    self._check_short(scope, required_seconds, now)
+                    flight = self._flights.get(scope)
+                    leads = flight is None
+                    if flight is None:
+                        flight = self._flights[scope] = Flight(monotonic, self._epochs)
+            if entry is not None and flight is None:
+                if now >= entry.renewal_at and demand.ahead and monotonic >= entry.paused_until:
+                    self._renewals.request(scope, demand)
+                return Lent(entry.credential, now)
+            assert flight is not None  # noqa: S101  what is not remembered is searched for
             if leads:
-                self._lead(flight, scope, required_seconds, now)
-            credential = self._landed(flight)
-            if usable(credential.expires_at, required_seconds, now):
-                return credential
-            if leads:
+                self._lead(flight, demand, payer, deadline)
+            credential = self._landed(flight, scope, deadline, leads=leads)
+            now, monotonic = self._clock(), self._monotonic()
+            if credential is not None and usable(credential.expires_at, required_seconds, now):
+                return Lent(credential, now)
+            if credential is not None and leads:
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
 
-    def _remembered(self, scope: Scope) -> Credential | None:
+    def _remembered(self, scope: Scope) -> Entry | None:
         try:
             return self._memory[scope]  # `get` would look, and ask the clock, twice
         except KeyError:
             return None
 
-    def _lead(self, flight: Future[Credential], scope: Scope, required_seconds: int, now: int) -> None:
+    def _check_short(self, scope: Scope, required_seconds: int, now: int) -> None:
+        latest = self._short.get(scope)
+        if latest is not None and not usable(latest.expires_at, required_seconds, now):
+            raise _too_short(latest, required_seconds, now)
+
+    def _lead(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
+        # Redis answers at once or not at all; what STS does is waited for like everybody else does.
         try:
-            credential = self._obtain(scope, required_seconds, now)
+            found = self._mint.look(demand.scope)
         except BaseException as error:
-            with self._lock:
-                del self._flights[scope]
-            flight.set_exception(error)
-        else:
-            with self._lock:
-                del self._flights[scope]
-                self._memory[scope] = credential
-                if not usable(credential.expires_at, required_seconds, now):
-                    self._short[scope] = credential
-            flight.set_result(credential)
-
-    def _obtain(self, scope: Scope, required_seconds: int, now: int) -> Credential:
-        if self._store is None:
-            return self._issuer.issue(scope, now)
-        fingerprint = self._issuer.fingerprint(scope)
-        kept = self._store.get(fingerprint)
-        if kept is not None and (usable(kept.expires_at, required_seconds, now) or fresh(kept.issued_at, now)):
-            return kept
-        credential = self._issuer.issue(scope, now)
-        self._store.put(fingerprint, credential, now)
-        return credential
-
-    def _landed(self, flight: Future[Credential]) -> Credential:
+            self._land(flight, demand, error)
+            return
+        now = self._clock()
+        if found is not None:
+            if usable(found.expires_at, demand.required_seconds, now) or fresh(found.issued_at, now):
+                self._land(flight, demand, found)
+                return
+            with self._lock:  # too old for this ask, but not for every other
+                self._keep(demand, found, flight.epoch, now)
+        search = threading.Thread(target=self._search, args=(flight, demand, payer, deadline), name="broker-flight")
+        search.daemon = True  # its ask waits for it; once that is gone, nobody does
         try:
-            return flight.result(timeout=WAIT_SECONDS)
+            search.start()
+        except RuntimeError:
+            self._land(flight, demand, UpstreamUnavailable("sts_unavailable", "this process has no thread left"))
+
+    def _search(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
+        try:
+            self._land(flight, demand, self._mint.obtain(demand.scope, demand.required_seconds, payer, deadline))
+        except BaseException as error:
+            self._land(flight, demand, error)
+
+    def _land(self, flight: Flight, demand: Demand, outcome: Credential | BaseException | None) -> None:
+        with self._lock:
+            if self._flights.get(demand.scope) is flight:
+                del self._flights[demand.scope]
+            if isinstance(outcome, Credential):
+                now = self._clock()
+                self._keep(demand, outcome, flight.epoch, now)
+                if not usable(outcome.expires_at, demand.required_seconds, now):
+                    self._short[demand.scope] = outcome
+        if isinstance(outcome, BaseException):
+            flight.set_exception(outcome)
+        else:
+            flight.set_result(outcome)
+
+    def _keep(self, demand: Demand, credential: Credential, epoch: int, now: int) -> None:
+        entry = self._remembered(demand.scope)
+        if epoch != self._epochs or (entry is not None and entry.credential.expires_at >= credential.expires_at):
+            return
+        due = renewal_at(credential.issued_at, credential.expires_at, demand.need_seconds, self._draw())
+        self._memory[demand.scope] = Entry(credential, due, self._monotonic() + credential.expires_at - now)
+
+    def _landed(self, flight: Flight, scope: Scope, deadline: float, *, leads: bool) -> Credential | None:
+        try:
+            return flight.result(timeout=max(deadline - self._monotonic(), 0))
+        except RateLimited:
+            if leads:
+                raise
+            return None  # it was the leader's share; ours may not be spent
         except TimeoutError:
-            raise UpstreamUnavailable("sts_unavailable", f"no credential within {WAIT_SECONDS} s") from None
+            with self._lock:  # it hangs: the next ask shall not wait for it
+                if self._flights.get(scope) is flight and self._monotonic() - flight.began >= WAIT_SECONDS:
+                    del self._flights[scope]
+            raise UpstreamUnavailable("sts_unavailable", f"no credential within {WAIT_SECONDS:.0f} s") from None
+
+    def _renew(self, demand: Demand) -> None:
+        with self._lock:
+            entry = self._remembered(demand.scope)
+            if entry is None or demand.scope in self._flights:
+                return
+            flight = self._flights[demand.scope] = Flight(self._monotonic(), self._epochs)
+
+        def serves(credential: Credential) -> bool:
+            due = renewal_at(credential.issued_at, credential.expires_at, demand.need_seconds, SPREAD)
+            return credential.expires_at > entry.credential.expires_at and self._clock() < due
+
+        # Who joined meanwhile looks again if nothing comes of it, and is told by what the mint remembers.
+        landed, outcome, pause = None, "failed", _AFTER_FAILURE_SECONDS
+        try:
+            landed = self._mint.renew(demand.scope, serves)
+            outcome, pause = ("renewed", 0.0) if landed is not None else ("left", _AFTER_ANOTHER_SECONDS)
+        except UpstreamError:
+            pass
+        finally:
+            entry.paused_until = self._monotonic() + pause
+            self._count(outcome)
+            self._land(flight, demand, landed)
+
+    def _hear(self, monotonic: float) -> None:
+        if self._store is None:
+            self._heard_at = float("inf")
+            return
+        if not self._memory:  # nothing to forget
+            self._heard_at = monotonic
+            return
+        if self._hearing and monotonic - self._heard_at < _DEAF_SECONDS:
+            return  # somebody is asking already
+        self._hearing = True
+        try:
+            epoch = self._store.epoch()
+            self._heed(epoch, monotonic)
+        except Unavailable:
+            self._heed(None, monotonic)  # nothing is forgotten while Redis is down
+        finally:
+            self._hearing = False
+
+    def _heed(self, epoch: bytes | None, monotonic: float) -> None:
+        with self._lock:
+            if epoch is not None and epoch != self._epoch:
+                # What was not forgotten is in Redis still, one round trip away.
+                self._memory.clear()
+                self._epoch = epoch
+                self._epochs += 1
+            self._heard_at = max(self._heard_at, monotonic)
 
 
 def _too_short(credential: Credential, required_seconds: int, now: int) -> UpstreamUnavailable:

@@ -8,6 +8,19 @@ from dataclasses import dataclass
 
 # NOTE: part of every fingerprint. A new number empties the caches of the whole fleet.
 _VERSION = 1
+_FORM_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a scope is about, for people who look at the cache; nothing in it is secret.
+
+    `resource` is the CAM resource; `form` is the same for all scopes that differ in their resource alone.
+    """
+
+    actions: tuple[str, ...]
+    resource: str
+    form: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +54,14 @@ class Scope:
         }
         canonical = json.dumps(terms, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def outline(self) -> Outline:
+        """Actions, resource and form, read off the document."""
+        statements = json.loads(self.document)["statement"]
+        actions = tuple(action for statement in statements for action in statement["action"])
+        resource = statements[0]["resource"][0]
+        for statement in statements:
+            del statement["resource"]
+        terms = [statements, self.duration_seconds, self.role_arn, self.external_id]
+        form = hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:_FORM_CHARACTERS]
+        return Outline(actions, resource, form)

@@ -1,50 +1,37 @@
-"""The only file that speaks to STS: Scope -> Credential, through Tencent's own SDK.
+"""The only file that speaks to STS: one call, through Tencent's own SDK.
 
 API: GetFederationToken https://cloud.tencent.com/document/api/1312/48195, AssumeRole /1312/48197.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
+from requests import Response
+from requests.adapters import HTTPAdapter
 from tencentcloud.common.credential import Credential as PermanentKey
 from tencentcloud.common.credential import CVMRoleCredential, DefaultTkeOIDCRoleArnProvider, ProfileCredential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+from tencentcloud.common.http.request import ProxyConnection
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.sts.v20180813 import models
 from tencentcloud.sts.v20180813.sts_client import StsClient
 
-from broker.credentials import lifetimes
-from broker.credentials.credential import Credential
+from broker.credentials.refusals import Refusal, refusal
 from broker.credentials.scope import Scope
-from broker.errors import ConfigurationError, Problem, UpstreamError, UpstreamUnavailable
+from broker.credentials.timekeeping import Timekeeper
+from broker.errors import ConfigurationError, Problem, UpstreamUnavailable
 
-TIMEOUT_SECONDS = 7
 _SESSION_NAME = "broker"  # constant: a name that varies would end caching
-_TEMPORARY = "temporary"
-
-# Refusals that asking again does not change; anything else may pass.
-_PERMANENT = (
-    "AuthFailure",
-    "FailedOperation",
-    "InternalError.IllegalRole",
-    "InvalidAction",
-    "InvalidParameter",
-    "InvalidParameterValue",
-    "MissingParameter",
-    "NoSuchVersion",
-    "ResourceNotFound",
-    "UnauthorizedOperation",
-    "UnknownParameter",
-    "UnsupportedOperation",
-    "UnsupportedRegion",
-)
-# Refusals of the key that asks, whatever it asks for.
-_CONFIGURATION = ("AuthFailure", "UnauthorizedOperation")
-_PERMANENT_FAMILIES = tuple(f"{code}." for code in _PERMANENT)
-_PASSING = ("InvalidParameter.OverLimit",)  # "frequency exceeded", whatever its prefix says
+_CONNECTIONS = 32  # kept open; more threads than that do not call at once
+_BODY_BYTES = 64 * 1024
+_BLOCK_BYTES = 16 * 1024
 
 
 class SourceKey(Protocol):
@@ -79,59 +66,59 @@ def source_key(secret_id: str, secret_key: str) -> SourceKey:
     )
 
 
-class Issuer:
-    """STS, asked with one source key. `endpoint` is scheme and authority; `region` any valid one, STS is global."""
+class Answer(NamedTuple):
+    """What STS gave. `expired_time` is in Unix seconds."""
 
-    def __init__(self, source: SourceKey, endpoint: str, region: str) -> None:
-        self._source = source
-        self._endpoint = endpoint
+    secret_id: str
+    secret_key: str
+    session_token: str
+    expired_time: int
+    request_id: str
+
+    def __repr__(self) -> str:
+        return f"Answer(request_id={self.request_id!r})"
+
+
+class Sts:
+    """Calls STS. Whatever it answers, the `Date` of its answer goes to the timekeeper."""
+
+    def __init__(
+        self,
+        source: SourceKey,
+        endpoint: str,
+        region: str,
+        timekeeper: Timekeeper,
+        monotonic: Callable[[], float],
+    ) -> None:
         parts = urlsplit(endpoint)
         profile = ClientProfile(
-            httpProfile=HttpProfile(protocol=parts.scheme, endpoint=parts.netloc, reqTimeout=TIMEOUT_SECONDS),
+            httpProfile=HttpProfile(protocol=parts.scheme, endpoint=parts.netloc),
             language="en-US",
             retryer=None,  # the SDK's own discards a success that follows a failure
             disable_region_breaker=True,  # it hides network errors
         )
-        self._client = StsClient(source, region, profile)
-        self._serving = True
+        self._client = _Client(source, region, profile)
+        self._client.timekeeper = timekeeper
+        self._line = _Line(parts.netloc, parts.scheme == "http", timekeeper, monotonic)
+        self._client.request.conn = self._line
 
-    @property
-    def temporary(self) -> bool:
-        """Whether the source key is itself temporary: then STS grants it AssumeRole alone."""
-        return bool(self._source.token)
-
-    @property
-    def serving(self) -> bool:
-        """Whether the last call got an answer (a refusal is one)."""
-        return self._serving
-
-    def fingerprint(self, scope: Scope) -> str:
-        """What a scope's credential is kept under: the same only for the same call by the same source."""
-        return scope.fingerprint(_TEMPORARY if self.temporary else self._source.secret_id, self._endpoint)
-
-    def issue(self, scope: Scope, now: int) -> Credential:
-        """A new credential, one call. Raises UpstreamError (sts_refused) or UpstreamUnavailable (sts_unavailable)."""
+    def call(self, scope: Scope, timeout_seconds: float) -> Answer:
+        """What STS gives for a scope, in one try. Raises Refusal."""
+        self._line.local.timeout_seconds = timeout_seconds
         try:
-            response = self._call(scope)
+            response = self._request(scope)
         except TencentCloudSDKException as error:
-            raise self._translated(error) from None  # its text may quote the request
+            # Its text may quote the request.
+            raise refusal(str(error.get_code()), error.get_request_id()) from None
         given = response.Credentials
-        # The SDK takes an error of an unexpected content type for a success without credentials.
         secrets = [] if given is None else [given.TmpSecretId, given.TmpSecretKey, given.Token]
-        self._serving = bool(secrets) and all(isinstance(one, str) and one for one in secrets)
-        if not (self._serving and isinstance(response.ExpiredTime, int)):
-            self._serving = False
-            raise UpstreamUnavailable("sts_unavailable", "STS answered without whole credentials")
-        return Credential(
-            secret_id=given.TmpSecretId,
-            secret_key=given.TmpSecretKey,
-            session_token=given.Token,
-            issued_at=now,
-            expires_at=lifetimes.expiry(response.ExpiredTime, now, scope.duration_seconds),
-            request_id=str(response.RequestId),
-        )
+        whole = bool(secrets) and all(isinstance(one, str) and one for one in secrets)
+        if not whole or isinstance(response.ExpiredTime, bool) or not isinstance(response.ExpiredTime, int):
+            broken = UpstreamUnavailable("sts_unavailable", "STS answered without whole credentials", 2)
+            raise Refusal(broken, "unavailable")
+        return Answer(given.TmpSecretId, given.TmpSecretKey, given.Token, response.ExpiredTime, str(response.RequestId))
 
-    def _call(self, scope: Scope) -> models.GetFederationTokenResponse | models.AssumeRoleResponse:
+    def _request(self, scope: Scope) -> models.GetFederationTokenResponse | models.AssumeRoleResponse:
         # STS URL-decodes the document; the SDK does not encode it.
         document = quote(scope.document, safe="")
         if scope.role_arn is None:
@@ -145,11 +132,74 @@ class Issuer:
         assumption.ExternalId = scope.external_id
         return self._client.AssumeRole(assumption)
 
-    def _translated(self, error: TencentCloudSDKException) -> UpstreamError:
-        code, request_id = str(error.get_code()), error.get_request_id()
-        told = f"{code}, RequestId {request_id}" if request_id else code
-        if (code in _PERMANENT or code.startswith(_PERMANENT_FAMILIES)) and code not in _PASSING:
-            self._serving = not code.startswith(_CONFIGURATION)
-            return UpstreamError("sts_refused", f"STS refused: {told}")
-        self._serving = False
-        return UpstreamUnavailable("sts_unavailable", f"STS does not serve now: {told}")
+
+class _Client(StsClient):  # type: ignore[misc]
+    """The SDK's client, dating its requests by Tencent's clock: STS refuses those that are five minutes off."""
+
+    timekeeper: Timekeeper
+
+    def _build_req_with_tc3_signature(self, action: str, params: Any, req: Any, options: Any = None) -> None:
+        super()._build_req_with_tc3_signature(action, params, req, options)
+        now = self.timekeeper()
+        if str(now) == req.header["X-TC-Timestamp"]:
+            return
+        secret_id, secret_key, _ = self.credential.get_credential_info()
+        date = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+        req.header["X-TC-Timestamp"] = str(now)
+        signature = self._get_tc3_signature(params, req, date, self._service, secret_key, options)
+        req.header["Authorization"] = (
+            f"TC3-HMAC-SHA256 Credential={secret_id}/{date}/{self._service}/tc3_request, "
+            f"SignedHeaders=content-type;host, Signature={signature}"
+        )
+
+
+class _Line(ProxyConnection):  # type: ignore[misc]
+    """The SDK's connection, with a time-out for each call, whole bodies, and an eye on `Date`."""
+
+    def __init__(self, host: str, is_http: bool, timekeeper: Timekeeper, monotonic: Callable[[], float]) -> None:
+        super().__init__(host, is_http=is_http)
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._timekeeper = timekeeper
+        self._monotonic = monotonic
+        self.local = threading.local()
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None) -> Response:
+        began = self._monotonic()
+        response: Response = self._session.request(
+            method,
+            url,
+            data=body,
+            headers=headers,
+            proxies=self.proxy,
+            verify=self.certification,
+            timeout=self.local.timeout_seconds,
+            stream=True,
+            allow_redirects=False,
+        )
+        answered = self._monotonic()
+        self._read(response, began + self.local.timeout_seconds)
+        date = _date(response.headers.get("Date", ""))
+        if date is not None:
+            self._timekeeper.observe(date + self._monotonic() - answered, answered - began)
+        # The SDK takes an error of any type but this very text for a success without credentials.
+        if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json":
+            response.headers["Content-Type"] = "application/json"
+        return response
+
+    def _read(self, response: Response, deadline: float) -> None:
+        # The time-out is for each read; an answer that comes byte by byte would never meet it.
+        body = b""
+        while block := response.raw.read1(_BLOCK_BYTES, decode_content=True):
+            body += block
+            if self._monotonic() > deadline or len(body) > _BODY_BYTES:
+                response.close()
+                raise TimeoutError("the answer came too slowly, or was too long")
+        response._content = body
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError):
+        return None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
+from broker.credentials.demand import Demand
 from broker.credentials.scope import Scope
 from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
 from broker.identity.principals import Principal
@@ -19,7 +20,7 @@ from broker.policy.content import ContentLimits, compile_content
 from broker.policy.document import PolicyDocument
 from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_of, scope_name
-from broker.policy.templates import InputSpec, ProvenClaims, Template
+from broker.policy.templates import InputSpec, Literal, ProvenClaims, Template
 from broker.policy.values import attachment
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
@@ -49,14 +50,13 @@ class Order(NamedTuple):
     """What will be vended, proven against the policy; only a credential is missing.
 
     `request` is None for keys, `key_prefix` and `actions` are empty for anything else. `headers` are the request's
-    without Host. The credential must have `required_seconds` left.
+    without Host.
     """
 
     vend: str
     bucket: str
     region: str
-    scope: Scope
-    required_seconds: int
+    demand: Demand
     expires_in: int
     request: signing.Request | None
     headers: Mapping[str, str] = _NOTHING
@@ -66,7 +66,7 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One policy file, ready to be asked."""
+    """One policy file, ready to be asked. `renews`: its credentials are worth renewing ahead of need."""
 
     name: str
     document: PolicyDocument
@@ -79,6 +79,7 @@ class Route:
     operations: Mapping[str, Operation]
     credentials: Permission | None
     limits: Limits
+    renews: bool
 
     def admit(self, principal: Principal) -> ProvenClaims:
         """The claims of a principal that may use this route. Raises Unauthenticated or Forbidden."""
@@ -104,8 +105,12 @@ class Route:
             vend=ask.vend,
             bucket=self.document.bucket,
             region=self.document.region,
-            scope=self._scope(operation.permission, claims, key),
-            required_seconds=expires_in + MARGIN_SECONDS,
+            demand=Demand(
+                self._scope(operation.permission, claims, key),
+                expires_in + MARGIN_SECONDS,
+                self.document.expires.max_seconds + MARGIN_SECONDS,
+                self.renews,
+            ),
             expires_in=expires_in,
             request=request,
             headers=headers,
@@ -137,8 +142,7 @@ class Route:
             vend=ask.vend,
             bucket=self.document.bucket,
             region=self.document.region,
-            scope=self._scope(self.credentials, claims, ""),
-            required_seconds=minimum,
+            demand=Demand(self._scope(self.credentials, claims, ""), minimum, minimum, self.renews),
             expires_in=minimum,
             request=None,
             key_prefix=reach_of(self.scope_name, self.template, claims, "").removesuffix("*"),
@@ -238,12 +242,13 @@ class Route:
 def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     """A route from a document that `checks` found sound."""
     template = templates.parse(document.key)
+    scope = scope_name(document, template)
     by_method = operations.operations(document)
     return Route(
         name=name,
         document=document,
         template=template,
-        scope_name=scope_name(document, template),
+        scope_name=scope,
         inputs=operations.input_specs(document),
         admission=compile_admission(name, document, template, by_method.values()),
         content=compile_content(document),
@@ -251,6 +256,8 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         operations=by_method,
         credentials=operations.credentials_permission(document) if CREDENTIALS in document.vends else None,
         limits=limits,
+        # One object of many is rarely asked for again.
+        renews=scope != "object" or all(isinstance(part, Literal) for part in template.parts),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from broker.errors import BrokerError, FieldError, MethodNotAllowed, RequestError, UpstreamUnavailable
+from broker.errors import BrokerError, FieldError, MethodNotAllowed, RateLimited, RequestError, UpstreamUnavailable
 
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
@@ -56,7 +56,7 @@ def of_broker_error(error: BrokerError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = error.allowed
-    if isinstance(error, UpstreamUnavailable):
+    if isinstance(error, RateLimited | UpstreamUnavailable):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status in (401, 403) or error.status >= 500:
         _note(error)

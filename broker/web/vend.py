@@ -40,7 +40,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         route = desk.find(route_name, principal)
         claims = route.admit(principal)
         ask = messages.read_ask(environ, vend_name)
-        grant = vending.vend(route, ask, claims, desk.cache, now)
+        grant = vending.vend(route, ask, claims, principal, desk.cache, now)
         return problems.respond(messages.answer(grant))
 
     def no_view(rest: str | None = None) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,64 +10,14 @@ import redis
 
 from broker.credentials.credential import Credential
 from broker.credentials.scope import Scope
+from broker.credentials.sealing import Sealer
+from broker.credentials.store import CredentialStore
+from broker.fleet import topology
+from broker.fleet.connection import Connection
 from broker.local import RedisServer, redis_server
+from tests.doubles import NOW, Clock, IssuerDouble, some_scope
 
-NOW = 1_700_000_000
-
-
-class Clock:
-    """Unix seconds that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> int:
-        """The current second."""
-        return self.now
-
-    def tick(self, seconds: int) -> None:
-        """Let time pass."""
-        self.now += seconds
-
-
-class IssuerDouble:
-    """Makes credentials as scripted and keeps what it was asked.
-
-    `script` holds the next answers: a lifetime in seconds, or an error to raise; then `lifetime` goes on for ever.
-    While `gate` is clear, calls for `held` scopes (None: all) stand still; `arrived` counts a permit for each call.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Scope, int]] = []
-        self.script: list[int | Exception] = []
-        self.lifetime = 1800
-        self.gate = threading.Event()
-        self.gate.set()
-        self.held: Scope | None = None
-        self.arrived = threading.Semaphore(0)
-        self._lock = threading.Lock()
-
-    def fingerprint(self, scope: Scope) -> str:
-        """As the real one's, of a fixed source."""
-        return scope.fingerprint("AKIDSOURCE", "https://sts.test")
-
-    def issue(self, scope: Scope, now: int) -> Credential:
-        """The next credential, numbered."""
-        with self._lock:
-            self.calls.append((scope, now))
-            number = len(self.calls)
-            answer = self.script.pop(0) if self.script else self.lifetime
-        self.arrived.release()
-        if self.held is None or self.held == scope:
-            assert self.gate.wait(10)
-        if isinstance(answer, Exception):
-            raise answer
-        return Credential(f"AKID{number}", f"KEY{number}", f"TOKEN{number}", now, now + answer, f"request-{number}")
-
-
-def some_scope(name: str = "u1", **terms: object) -> Scope:
-    """A scope whose document names somebody."""
-    return Scope(f'{{"statement":["{name}"],"version":"2.0"}}', **{"duration_seconds": 1800, **terms})
+KEY = b"k" * 32
 
 
 @pytest.fixture
@@ -77,9 +27,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def issuer() -> IssuerDouble:
+def issuer(clock: Clock) -> IssuerDouble:
     """An issuer that gives half an hour."""
-    return IssuerDouble()
+    return IssuerDouble(clock)
 
 
 @pytest.fixture
@@ -126,3 +76,27 @@ def own_redis() -> Iterator[RedisServer]:
     """A server that a test may stop and kill."""
     with redis_server() as server:
         yield server
+
+
+@pytest.fixture
+def open_connection() -> Iterator[Callable[..., Connection]]:
+    """Connections to a URL, closed again."""
+    opened: list[Connection] = []
+
+    def make(url: str, monotonic: Callable[[], float] = time.monotonic) -> Connection:
+        opened.append(Connection(topology.parse(url), monotonic))
+        return opened[-1]
+
+    yield make
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def open_store(open_connection: Callable[..., Connection]) -> Callable[..., CredentialStore]:
+    """Stores on a URL, with keys of their own or the one of everybody."""
+
+    def make(url: str, *keys: bytes, monotonic: Callable[[], float] = time.monotonic) -> CredentialStore:
+        return CredentialStore(open_connection(url, monotonic), Sealer(keys or [KEY]))
+
+    return make

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import threading
-import time
 
 import pytest
-import redis
 
 from broker.credentials.credential import Credential
-from broker.credentials.sealing import Sealer
-from broker.credentials.store import CredentialStore, connect
+from broker.credentials.failures import Failure
+from broker.credentials.scope import Outline
+from broker.credentials.store import CredentialStore
+from broker.fleet.connection import Unavailable
+from tests.credentials.conftest import KEY
+from tests.doubles import NOW
 
-NOW = 1_700_000_000
-KEY = b"k" * 32
 FINGERPRINT, OTHER = "a" * 64, "b" * 64
 NAME, OTHER_NAME = f"broker:{{{FINGERPRINT}}}:credential", f"broker:{{{OTHER}}}:credential"
-
-
-@pytest.fixture
-def open_store():
-    """Stores on a URL, closed again."""
-    clients = []
-
-    def make(url: str, *keys: bytes) -> CredentialStore:
-        clients.append(connect(url))
-        return CredentialStore(clients[-1], Sealer(keys or [KEY]))
-
-    yield make
-    for client in clients:
-        client.close()
+LEASE, FAILED = f"broker:{{{FINGERPRINT}}}:lease", f"broker:{{{FINGERPRINT}}}:failure"
+OUTLINE = Outline(("name/cos:PutObject",), "qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/u1/*", "f" * 16)
+FAILURE = Failure("sts_refused", "STS refused: X, RequestId r", permanent=True, until=NOW + 60)
 
 
 @pytest.fixture
@@ -48,200 +35,286 @@ def lines(caplog):
     return lambda: [record.getMessage() for record in caplog.records if record.name == "broker.redis"]
 
 
+def keep(store: CredentialStore, credential: Credential, fingerprint: str = FINGERPRINT) -> None:
+    """Publish without a lease, as one does who could not get one."""
+    store.publish(fingerprint, None, credential, OUTLINE, NOW)
+
+
+def kept(store: CredentialStore, fingerprint: str = FINGERPRINT) -> Credential | None:
+    """The credential that the store shows."""
+    return store.look(fingerprint).credential
+
+
 class TestKeeping:
     """What is kept."""
 
     def test_round_trip(self, store, credential):
         """A credential comes back whole: three secrets, both instants, the request id."""
-        store.put(FINGERPRINT, credential(), NOW)
-        found = store.get(FINGERPRINT)
+        keep(store, credential())
+        found = kept(store)
         assert found == credential()
         assert (found.secret_key, found.session_token, found.issued_at) == ("SECRETKEPT0", "TOKENKEPT0", NOW)
-        assert store.get(OTHER) is None
+        assert kept(store, OTHER) is None
 
     def test_all_characters(self, store):
         """Secrets are text of any kind."""
         odd = Credential("é/=+", '"\\', "目\u2028" * 1000, NOW, NOW + 5, "r")
-        store.put(FINGERPRINT, odd, NOW)
-        assert store.get(FINGERPRINT) == odd
+        keep(store, odd)
+        assert kept(store) == odd
 
     @pytest.mark.parametrize(("lifetime", "ttl"), [(1800, 1800), (1, 1)])
     def test_time_to_live(self, store, raw_redis, credential, lifetime, ttl):
         """An entry leaves Redis when its credential dies, at the latest."""
-        store.put(FINGERPRINT, credential(lifetime), NOW)
-        assert ttl - 1 <= raw_redis.ttl(NAME) <= ttl
+        keep(store, credential(lifetime))
+        assert ttl * 1000 - 1000 <= raw_redis.pttl(NAME) <= ttl * 1000
 
     @pytest.mark.parametrize("lifetime", [0, -1])
     def test_dead_already(self, store, raw_redis, credential, lifetime):
-        """A dead credential is not kept, and nothing without a time to live ever is."""
-        store.put(FINGERPRINT, credential(lifetime), NOW)
+        """A dead credential is not kept; its lease is given back."""
+        assert store.claim(FINGERPRINT, "t").leased
+        store.publish(FINGERPRINT, "t", credential(lifetime), OUTLINE, NOW)
         assert raw_redis.keys() == []
-        store.put(FINGERPRINT, credential(1), NOW)
-        assert raw_redis.keys() == [NAME.encode()]
 
     def test_newer_replaces_older(self, store, credential):
         """The last one put is kept."""
-        store.put(FINGERPRINT, credential(number=1), NOW)
-        store.put(FINGERPRINT, credential(number=2), NOW)
-        assert store.get(FINGERPRINT) == credential(number=2)
+        keep(store, credential(number=1))
+        keep(store, credential(number=2))
+        assert kept(store) == credential(number=2)
 
     def test_nothing_in_the_clear(self, store, raw_redis, credential):
-        """Neither names nor values in Redis hold a secret or an id."""
-        store.put(FINGERPRINT, credential(), NOW)
-        kept = b"".join(name + raw_redis.get(name) for name in raw_redis.scan_iter())
-        assert kept
-        for text in (b"AKIDKEPT", b"SECRETKEPT", b"TOKENKEPT", b"request-kept", b"secret_key", KEY):
-            assert text not in kept
+        """Neither names nor values in Redis hold a secret, an id or what the scope is about."""
+        keep(store, credential())
+        store.fail(OTHER, None, FAILURE)
+        content = b"".join(name + raw_redis.get(name) for name in raw_redis.scan_iter())
+        assert content
+        for text in (b"AKIDKEPT", b"SECRETKEPT", b"TOKENKEPT", b"request-kept", b"cos:", b"u1", b"STS", KEY):
+            assert text not in content
 
-    def test_time_to_live_is_not_believed(self, store, raw_redis, credential):
-        """The expiry is the sealed one, however long somebody lets the entry stay."""
-        store.put(FINGERPRINT, credential(5), NOW)
-        raw_redis.persist(NAME)
-        assert store.get(FINGERPRINT).expires_at == NOW + 5
+    def test_failure(self, store, raw_redis):
+        """A failure comes back whole, for its time, and goes when there is a credential."""
+        store.fail(FINGERPRINT, None, FAILURE)
+        assert store.look(FINGERPRINT).failure == store.failure(FINGERPRINT) == FAILURE
+        assert 59_000 <= raw_redis.pttl(FAILED) <= 60_000
+        store.fail(OTHER, None, Failure("sts_unavailable", "x", permanent=False, until=NOW + 2))
+        assert 1_000 <= raw_redis.pttl(f"broker:{{{OTHER}}}:failure") <= 2_000
+
+    def test_failure_is_over(self, store, credential):
+        """A published credential takes the place of the failure before."""
+        store.fail(FINGERPRINT, None, FAILURE)
+        keep(store, credential())
+        assert store.look(FINGERPRINT).failure is None
+
+    def test_operators_view(self, store, credential):
+        """Everything that is kept can be listed, and says what it is about."""
+        for number in range(3):
+            keep(store, credential(number=number), str(number) * 64)
+        found = sorted(store.listed(), key=lambda one: one.fingerprint)
+        assert [one.fingerprint for one in found] == [str(number) * 64 for number in range(3)]
+        assert [one.credential for one in found] == [credential(number=number) for number in range(3)]
+        assert {one.outline for one in found} == {OUTLINE}
+
+    def test_many(self, store, credential):
+        """However many are kept: all are listed, and all can be dropped."""
+        fingerprints = {f"{number:064x}" for number in range(1_203)}
+        for fingerprint in fingerprints:
+            keep(store, credential(), fingerprint)
+        assert {one.fingerprint for one in store.listed()} == fingerprints
+        assert store.forget([*fingerprints, OTHER]) == 1_203
+        assert list(store.listed()) == []
+
+
+class TestLease:
+    """The right to be the one process that asks STS."""
+
+    def test_one_holder(self, store, raw_redis):
+        """Who comes first has it, for ten seconds; the others do not."""
+        assert [store.claim(FINGERPRINT, token).leased for token in ("a", "b", "a")] == [True, False, False]
+        assert 9_000 <= raw_redis.pttl(LEASE) <= 10_000
+        assert store.claim(OTHER, "b").leased
+
+    def test_given_back(self, store, raw_redis):
+        """Only the holder gives it back."""
+        store.claim(FINGERPRINT, "a")
+        store.release(FINGERPRINT, "b")
+        store.release(FINGERPRINT, None)
+        assert raw_redis.get(LEASE) == b"a"
+        store.release(FINGERPRINT, "a")
+        assert store.claim(FINGERPRINT, "b").leased
+
+    def test_published(self, store, raw_redis, credential):
+        """Publishing gives it back, and who claims next sees what was published."""
+        store.claim(FINGERPRINT, "a")
+        store.publish(FINGERPRINT, "a", credential(), OUTLINE, NOW)
+        claimed = store.claim(FINGERPRINT, "b")
+        assert (claimed.leased, claimed.credential) == (True, credential())
+        store.fail(FINGERPRINT, "b", FAILURE)
+        assert raw_redis.exists(LEASE) == 0
+
+    @pytest.mark.parametrize("other", [None, "b"])
+    def test_lost(self, store, raw_redis, credential, other):
+        """Who has lost the lease publishes nothing, and does not take it from the next holder."""
+        store.claim(FINGERPRINT, "a")
+        raw_redis.delete(LEASE)
+        if other is not None:
+            store.claim(FINGERPRINT, other)
+        store.publish(FINGERPRINT, "a", credential(), OUTLINE, NOW)
+        store.fail(FINGERPRINT, "a", FAILURE)
+        assert (kept(store), store.failure(FINGERPRINT)) == (None, None)
+        assert raw_redis.get(LEASE) == (other and other.encode())
+
+    @pytest.mark.parametrize("milliseconds", [None, 60_000])
+    def test_that_does_not_lapse(self, store, raw_redis, lines, milliseconds):
+        """What stays longer than a lease may is none, and is dropped."""
+        raw_redis.set(LEASE, "x", px=milliseconds)
+        assert not store.claim(FINGERPRINT, "a").leased
+        assert store.claim(FINGERPRINT, "a").leased
+        assert [line for line in lines() if "lease" in line] == lines()
+        assert len(lines()) == 1
+
+    def test_one_slot(self, store, raw_redis, credential):
+        """All keys of a scope are in one slot of a cluster."""
+        from redis.crc import key_slot
+
+        store.claim(FINGERPRINT, "a")
+        store.fail(FINGERPRINT, None, FAILURE)
+        raw_redis.set(NAME, "x")
+        names = raw_redis.keys("*")
+        assert (len(names), len({key_slot(name) for name in names})) == (3, 1)
+
+
+class TestEpoch:
+    """What was forgotten on purpose."""
+
+    def test_forgotten(self, store, credential, raw_redis):
+        """Credential, failure and lease are gone, and the epoch is another one."""
+        keep(store, credential())
+        store.fail(FINGERPRINT, None, FAILURE)
+        store.claim(FINGERPRINT, "a")
+        keep(store, credential(), OTHER)
+        assert store.epoch() is None
+        assert store.forget([FINGERPRINT]) == 1
+        first = store.epoch()
+        assert first is not None
+        assert sorted(raw_redis.keys()) == sorted([OTHER_NAME.encode(), b"broker:epoch"])
+        assert store.forget([FINGERPRINT]) == 0
+        assert store.epoch() not in (None, first)
+
+    def test_foreign(self, store, raw_redis):
+        """Something else under its name says nothing."""
+        raw_redis.rpush("broker:epoch", "x")
+        assert store.epoch() is None
 
 
 class TestTampering:
     """What Redis says is believed only as far as the seal goes."""
 
+    def test_time_to_live_is_not_believed(self, store, raw_redis, credential):
+        """The expiry is the sealed one, however long somebody lets the entry stay."""
+        keep(store, credential(5))
+        raw_redis.persist(NAME)
+        assert kept(store).expires_at == NOW + 5
+
     def test_swapped_entries(self, store, raw_redis, credential):
         """An entry under another scope's name is a miss for that scope."""
-        store.put(FINGERPRINT, credential(number=1), NOW)
-        store.put(OTHER, credential(number=2), NOW)
+        keep(store, credential(number=1))
+        keep(store, credential(number=2), OTHER)
         one, other = raw_redis.get(NAME), raw_redis.get(OTHER_NAME)
         raw_redis.set(NAME, other)
         raw_redis.set(OTHER_NAME, one)
-        assert (store.get(FINGERPRINT), store.get(OTHER)) == (None, None)
+        assert (kept(store), kept(store, OTHER)) == (None, None)
         raw_redis.set(NAME, one)
-        assert store.get(FINGERPRINT) == credential(number=1)
+        assert kept(store) == credential(number=1)
+
+    def test_swapped_kinds(self, store, raw_redis, credential):
+        """A failure is no credential, and the other way round."""
+        keep(store, credential())
+        raw_redis.rename(NAME, FAILED)
+        assert store.look(FINGERPRINT).failure is None
+        store.fail(FINGERPRINT, None, FAILURE)
+        raw_redis.rename(FAILED, NAME)
+        assert kept(store) is None
+
+    def test_replayed(self, store, raw_redis, credential):
+        """An older entry brought back is what it was: a credential of the same scope, with its own expiry."""
+        keep(store, credential(500, number=1))
+        old = raw_redis.get(NAME)
+        keep(store, credential(1800, number=2))
+        raw_redis.set(NAME, old)
+        assert kept(store) == credential(500, number=1)
 
     @pytest.mark.parametrize(
         "value", [b"", b"{}", b"\x01", b"\x01" * 21, b"\x01" * 400, bytes(range(256)), b"\xff" * 37]
     )
-    def test_foreign_value(self, store, raw_redis, credential, value):
-        """Anything else under our name is a miss, and is replaced."""
+    def test_foreign_value(self, store, raw_redis, credential, lines, value):
+        """Anything else under our name is a miss, is told once, and is replaced."""
         raw_redis.set(NAME, value)
-        assert store.get(FINGERPRINT) is None
-        store.put(FINGERPRINT, credential(), NOW)
-        assert store.get(FINGERPRINT) == credential()
+        raw_redis.set(OTHER_NAME, value)
+        assert (kept(store), kept(store, OTHER), kept(store)) == (None, None, None)
+        assert lines() == ["Redis holds a credential that no key of BROKER_CACHE_KEYS opens: passed over"]
+        keep(store, credential())
+        assert kept(store) == credential()
 
     def test_other_type(self, store, raw_redis, credential, lines):
         """A list, set or hash under our name is a miss, no outage, and is replaced."""
         raw_redis.rpush(NAME, "a")
         raw_redis.hset(OTHER_NAME, "a", "b")
-        assert (store.get(FINGERPRINT), store.get(OTHER)) == (None, None)
+        assert (kept(store), kept(store, OTHER)) == (None, None)
         assert store.serving
         assert lines() == []
-        store.put(FINGERPRINT, credential(), NOW)
-        assert store.get(FINGERPRINT) == credential()
+        keep(store, credential())
+        assert kept(store) == credential()
 
     def test_other_key(self, open_store, redis_url, credential):
         """An entry of another key is a miss; with both keys it opens."""
-        open_store(redis_url, b"o" * 32).put(FINGERPRINT, credential(), NOW)
-        assert open_store(redis_url, KEY).get(FINGERPRINT) is None
-        assert open_store(redis_url, KEY, b"o" * 32).get(FINGERPRINT) == credential()
+        keep(open_store(redis_url, b"o" * 32), credential())
+        assert kept(open_store(redis_url, KEY)) is None
+        assert kept(open_store(redis_url, KEY, b"o" * 32)) == credential()
+
+    def test_rotation(self, open_store, redis_url, credential):
+        """Add the second key everywhere, move it first, remove the old one: nothing is lost on the way."""
+        old, new = b"o" * 32, b"n" * 32
+        keep(open_store(redis_url, old), credential(number=1))
+        assert kept(open_store(redis_url, old, new)) == credential(number=1)
+        assert kept(open_store(redis_url, new, old)) == credential(number=1)
+        keep(open_store(redis_url, new, old), credential(number=2))
+        assert kept(open_store(redis_url, old, new)) == credential(number=2)
+        assert kept(open_store(redis_url, new)) == credential(number=2)
 
 
-class TestOutage:
-    """Redis being down is a slower day."""
+class TestTrouble:
+    """Redis does not do what it should; how a connection bears it is shown in tests/fleet."""
 
-    def test_killed(self, open_store, own_redis, credential, lines):
-        """A server that dies costs a moment, not an error, and one line however often it is asked."""
-        store = open_store(own_redis.url)
-        store.put(FINGERPRINT, credential(), NOW)
-        assert store.get(FINGERPRINT) == credential()
-        own_redis.process.kill()
-        own_redis.process.wait()
-        began = time.monotonic()
-        for _ in range(5):
-            assert store.get(FINGERPRINT) is None
-            store.put(FINGERPRINT, credential(), NOW)
-        assert time.monotonic() - began < 3  # the library alone would take over four
-        assert not store.serving
-        assert not store.ping()
-        assert len(lines()) == 1
-
-    def test_stopped_and_continued(self, open_store, own_redis, credential, lines):
-        """A server that hangs costs its time-out; when it answers again, so does the store, with one line each."""
-        store = open_store(own_redis.url)
-        store.put(FINGERPRINT, credential(), NOW)
-        own_redis.process.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
-        assert store.get(FINGERPRINT) is None
-        assert time.monotonic() - began < 3  # the library alone would take over four
-        assert not store.serving
-        own_redis.process.send_signal(signal.SIGCONT)
-        assert store.ping()
-        assert store.get(FINGERPRINT) == credential()
-        assert store.serving
-        assert ["does not answer" in line for line in lines()] == [True, False]
-        own_redis.process.send_signal(signal.SIGSTOP)
-        assert store.get(FINGERPRINT) is None
-        own_redis.process.send_signal(signal.SIGCONT)
-        assert len(lines()) == 3
-
-    def test_many_at_once(self, open_store, own_redis, lines):
-        """Twenty threads that meet one outage log one line."""
-        store = open_store(own_redis.url)
-        own_redis.process.kill()
-        own_redis.process.wait()
-        barrier = threading.Barrier(20)
-
-        def ask():
-            barrier.wait(10)
-            found.append(store.get(FINGERPRINT))
-
-        found: list[Credential | None] = []
-        threads = [threading.Thread(target=ask) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
-        assert found == [None] * 20
-        assert len(lines()) == 1
-
-    @pytest.mark.parametrize(
-        "url", ["redis://127.0.0.1:1", "unix:///nowhere/redis.sock", "redis://:hunter2@127.0.0.1:1/0"]
-    )
-    def test_nobody_listens(self, open_store, credential, lines, url):
-        """The first command finds out; the log holds no URL and no password."""
-        store = open_store(url)
-        began = time.monotonic()
-        assert store.get(FINGERPRINT) is None
-        store.put(FINGERPRINT, credential(), NOW)
-        assert time.monotonic() - began < 3  # the library alone would take over four
-        assert not store.serving
-        assert len(lines()) == 1
-        assert "hunter2" not in lines()[0]
-        assert "127.0.0.1" not in lines()[0]
-
-    @pytest.mark.parametrize("user", ["", ":wrong-password@"])
-    def test_password(self, open_store, own_redis, credential, lines, user):
-        """A missing or wrong password is an outage that is logged without it; the right one serves."""
-        with redis.Redis.from_url(own_redis.url) as client:
-            client.config_set("requirepass", "right-password")
-        refused = open_store(own_redis.url.replace("unix://", f"unix://{user}"))
-        assert refused.get(FINGERPRINT) is None
-        assert not refused.serving
-        assert "password" not in "".join(lines())
-        served = open_store(own_redis.url.replace("unix://", "unix://:right-password@"))
-        served.put(FINGERPRINT, credential(), NOW)
-        assert served.get(FINGERPRINT) == credential()
-
-    def test_no_permission(self, open_store, own_redis, credential):
-        """A user that may not read or write is no error either."""
-        with redis.Redis.from_url(own_redis.url) as client:
-            client.execute_command("ACL", "SETUSER", "default", "-get", "-set")
-        store = open_store(own_redis.url)
-        assert store.get(FINGERPRINT) is None
-        store.put(FINGERPRINT, credential(), NOW)
+    def test_every_method(self, open_store, credential):
+        """Without a server every method says so, and `ping` and `serving` tell."""
+        store = open_store("redis://127.0.0.1:1")
+        for call in (
+            lambda: store.look(FINGERPRINT),
+            lambda: store.claim(FINGERPRINT, "a"),
+            lambda: keep(store, credential()),
+            lambda: store.fail(FINGERPRINT, "a", FAILURE),
+            lambda: store.release(FINGERPRINT, "a"),
+            lambda: store.failure(FINGERPRINT),
+            lambda: store.epoch(),
+            lambda: list(store.listed()),
+            lambda: store.forget([FINGERPRINT]),
+        ):
+            with pytest.raises(Unavailable):
+                call()
+        assert (store.ping(), store.serving) == (False, False)
 
     def test_full(self, open_store, own_redis, credential):
-        """A server without memory keeps nothing, and nobody fails."""
-        with redis.Redis.from_url(own_redis.url) as client:
-            client.config_set("maxmemory", "1")
+        """A server without memory keeps nothing, gives back leases, and goes on answering."""
         store = open_store(own_redis.url)
-        store.put(FINGERPRINT, credential(), NOW)
-        assert store.get(FINGERPRINT) is None
+        keep(store, credential(), OTHER)
+        assert store.claim(FINGERPRINT, "a").leased
+        store._connection.run("", lambda client: client.config_set("maxmemory", "1"))
+        with pytest.raises(Unavailable):
+            store.publish(FINGERPRINT, "a", credential(), OUTLINE, NOW)
+        assert store._connection.run("", lambda client: client.exists(LEASE)) == 0
+        with pytest.raises(Unavailable):
+            store.claim(FINGERPRINT, "a")
+        assert kept(store, OTHER) == credential()
+        assert store.serving
 
 
 def test_no_secret_in_representations(store, credential):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -13,12 +14,16 @@ import pytest
 
 from broker.cos import cam
 from broker.cos.signing import Request, Window
+from broker.credentials.credential import Credential
+from broker.credentials.issuing import Issuer
 from broker.credentials.scope import Scope
-from broker.credentials.sts import Issuer, source_key
+from broker.credentials.sts import source_key
+from broker.credentials.timekeeping import Timekeeper
 from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
 from broker.errors import UpstreamError, UpstreamUnavailable
 from broker.local import free_port, send
+from tests.doubles import NOW, Clock
 
 SOURCE = ("AKIDSOURCE0000000000", "SOURCEKEY00000000000")
 BUCKET, REGION = "examplebucket-1250000000", "ap-guangzhou"
@@ -45,19 +50,32 @@ class Answers:
         self.content_type = "application/json"
         self.status = 200
         self.missing = 0  # bytes promised and not sent
+        self.date: float | None = NOW  # None: no such header
+        self.drip_seconds = 0.0
+        self.stopped = threading.Event()
         self.calls: list[tuple[str, dict]] = []
+        self.timestamps: list[int] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.calls.append((self.headers["X-TC-Action"], asked))
+                outer.timestamps.append(int(self.headers["X-TC-Timestamp"]))
                 body = outer.body if isinstance(outer.body, bytes) else json.dumps(outer.body).encode()
-                self.send_response(outer.status)
+                self.send_response_only(outer.status)
+                if outer.date is not None:
+                    self.send_header("Date", formatdate(outer.date, usegmt=True))
                 self.send_header("Content-Type", outer.content_type)
                 self.send_header("Content-Length", str(len(body) + outer.missing))
                 self.end_headers()
-                self.wfile.write(body)
+                for start in range(0, len(body), 1 if outer.drip_seconds else max(len(body), 1)):
+                    self.wfile.write(body[start : start + 1] if outer.drip_seconds else body)
+                    if outer.stopped.wait(outer.drip_seconds):
+                        return
+
+            def handle_error(self, *_: object) -> None:
+                pass
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -71,6 +89,7 @@ class Answers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -90,9 +109,21 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-def issuer_at(url: str) -> Issuer:
-    """An issuer with the source key."""
-    return Issuer(source_key(*SOURCE), url, REGION)
+def issuer_at(url: str, clock: Callable[[], int] | None = None, source=None) -> Issuer:
+    """An issuer with the source key, on the test's clock, that does not pause between tries."""
+    clock = clock or Clock()
+    keeper = Timekeeper(clock, getattr(clock, "monotonic", time.monotonic))
+    return Issuer(source or source_key(*SOURCE), url, REGION, keeper, sleep=lambda seconds: None)
+
+
+def issue(issuer: Issuer, scope: Scope) -> Credential:
+    """A new credential, in all the time there is."""
+    return issuer.issue(scope, 10, lambda: None)
+
+
+def real_clock() -> int:
+    """The emulator's clock."""
+    return int(time.time())
 
 
 class TestEmulator:
@@ -105,7 +136,7 @@ class TestEmulator:
     def test_issue(self, emulator, terms, action):
         """One call of the right action; the credential has all parts and dies when it was asked to."""
         now = int(time.time())
-        given = issuer_at(emulator.url).issue(Scope(document("a/*", "GetObject"), *terms), now)
+        given = issue(issuer_at(emulator.url, real_clock), Scope(document("a/*", "GetObject"), *terms))
         assert emulator.stats()["sts"] == {action: 1}
         assert given.secret_id.startswith("AKID")
         assert given.secret_key
@@ -119,7 +150,7 @@ class TestEmulator:
     def test_document_arrives(self, emulator, key, terms):
         """What the document allows works at COS, what it does not is refused: it reached STS intact."""
         now = int(time.time())
-        given = issuer_at(emulator.url).issue(Scope(document(key, "PutObject"), *terms), now)
+        given = issue(issuer_at(emulator.url, real_clock), Scope(document(key, "PutObject"), *terms))
 
         def put(name: str) -> int:
             host = emulator.url.removeprefix("http://")
@@ -152,26 +183,30 @@ class TestEmulator:
         ],
     )
     def test_error(self, emulator, code, error, status, told):
-        """A refusal for good is 502, what may pass is 503; both name STS's code and its RequestId, after one call."""
-        emulator.order_fault(Fault("sts", 1, code))
-        issuer = issuer_at(emulator.url)
+        """A refusal for good is 502, what may pass is 503; both name STS's code and its RequestId."""
+        emulator.order_fault(Fault("sts", 3, code))
+        issuer = issuer_at(emulator.url, real_clock)
         with pytest.raises(UpstreamError) as caught:
-            issuer.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time()))
+            issue(issuer, Scope(document("a/*", "GetObject"), 1800))
         assert (type(caught.value), caught.value.status, caught.value.code) == (error, status, told)
         assert f"{code}, RequestId " in str(caught.value)
         assert len(str(caught.value).rpartition("RequestId ")[2]) == 36
         assert not any(secret in str(caught.value) for secret in SECRETS)
-        assert emulator.stats()["sts"] == {"GetFederationToken": 1}
-        refused_itself = code.startswith(("AuthFailure", "UnauthorizedOperation"))
+        retried = error is UpstreamUnavailable and code != "SomethingNew"
+        assert emulator.stats()["sts"] == {"GetFederationToken": 3 if retried else 1}
+        refused_itself = code.startswith(("AuthFailure", "UnauthorizedOperation", "FailedOperation.TempKey"))
         assert issuer.serving == (error is UpstreamError and not refused_itself)
-        assert issuer.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time())).secret_id
+        throttled = code.startswith(("RequestLimitExceeded", "InvalidParameter.OverLimit"))
+        assert caught.value.whole_source == (refused_itself or throttled)
+        emulator.reset()
+        assert issue(issuer, Scope(document("a/*", "GetObject"), 1800)).secret_id
         assert issuer.serving
 
     def test_wrong_key(self, emulator):
         """A key that STS does not accept is a refusal for good."""
-        wrong = Issuer(source_key(SOURCE[0], "WRONGKEY000000000000"), emulator.url, REGION)
+        wrong = issuer_at(emulator.url, real_clock, source_key(SOURCE[0], "WRONGKEY000000000000"))
         with pytest.raises(UpstreamError) as caught:
-            wrong.issue(Scope(document("a/*", "GetObject"), 1800), int(time.time()))
+            issue(wrong, Scope(document("a/*", "GetObject"), 1800))
         assert caught.value.code == "sts_refused"
         assert "AuthFailure" in str(caught.value)
         assert "WRONGKEY" not in str(caught.value)
@@ -179,7 +214,7 @@ class TestEmulator:
     def test_document_that_sts_refuses(self, emulator):
         """STS's own judgement of a document is passed on by code; its message, which may quote, is not."""
         with pytest.raises(UpstreamError) as caught:
-            issuer_at(emulator.url).issue(Scope('{"version":"2.0","statement":[]}', 1800), int(time.time()))
+            issue(issuer_at(emulator.url, real_clock), Scope('{"version":"2.0","statement":[]}', 1800))
         assert (caught.value.code, type(caught.value)) == ("sts_refused", UpstreamError)
         assert "statement" not in str(caught.value)
 
@@ -190,7 +225,7 @@ class TestCall:
     def test_federation_token(self, answers):
         """A constant name, the document encoded once, the duration; nothing that varies."""
         text = document("目录/é *+&=.txt", "GetObject")
-        issuer_at(answers.url).issue(Scope(text, 1800), 1_700_000_000)
+        issue(issuer_at(answers.url), Scope(text, 1800))
         [(action, asked)] = answers.calls
         assert (action, asked["Name"], asked["DurationSeconds"]) == ("GetFederationToken", "broker", 1800)
         assert unquote(asked["Policy"]) == text
@@ -202,7 +237,7 @@ class TestCall:
     def test_assume_role(self, answers, external):
         """The role, a constant session name, the document; the external id only if there is one."""
         text = document("a/*", "GetObject")
-        issuer_at(answers.url).issue(Scope(text, 3600, ROLE, external), 1_700_000_000)
+        issue(issuer_at(answers.url), Scope(text, 3600, ROLE, external))
         [(action, asked)] = answers.calls
         assert (action, asked["RoleArn"], asked["RoleSessionName"]) == ("AssumeRole", ROLE, "broker")
         assert (unquote(asked["Policy"]), asked["DurationSeconds"]) == (text, 3600)
@@ -215,17 +250,17 @@ class TestCall:
     def test_expiry(self, answers, expired_time, expires_at):
         """The smaller of what STS says and what was asked for counts."""
         answers.body = {"Response": {**WHOLE, "ExpiredTime": expired_time}}
-        assert issuer_at(answers.url).issue(Scope("{}", 1800), 1_700_000_000).expires_at == expires_at
+        assert issue(issuer_at(answers.url), Scope("{}", 1800)).expires_at == expires_at
 
     def test_fingerprint(self, answers):
         """The source and the endpoint are part of what a credential is kept under; a rotating key counts as one."""
         one, scope = issuer_at(answers.url), Scope("{}", 1800)
         assert one.fingerprint(scope) == scope.fingerprint(SOURCE[0], answers.url)
         assert one.fingerprint(scope) != issuer_at("https://sts.test").fingerprint(scope)
-        assert one.fingerprint(scope) != Issuer(source_key("AKIDOTHER", "x"), answers.url, REGION).fingerprint(scope)
+        assert one.fingerprint(scope) != issuer_at(answers.url, source=source_key("AKIDOTHER", "x")).fingerprint(scope)
         first, second = (source_key(f"AKIDTEMPORARY{n}", "x") for n in range(2))
         first.token = second.token = "token"
-        temporary = [Issuer(source, answers.url, REGION) for source in (first, second)]
+        temporary = [issuer_at(answers.url, source=source) for source in (first, second)]
         assert {issuer.fingerprint(scope) for issuer in temporary} == {scope.fingerprint("temporary", answers.url)}
         assert [one.temporary, temporary[0].temporary] == [False, True]
 
@@ -274,7 +309,7 @@ class TestBadAnswers:
             setattr(answers, name, value)
         issuer = issuer_at(answers.url)
         with pytest.raises(UpstreamUnavailable) as caught:
-            issuer.issue(Scope("{}", 1800), 1_700_000_000)
+            issue(issuer, Scope("{}", 1800))
         assert caught.value.code == "sts_unavailable"
         assert not issuer.serving
         assert not any(secret in str(caught.value) for secret in SECRETS)
@@ -285,30 +320,98 @@ class TestBadAnswers:
     def test_whole_answer(self, answers, content_type):
         """The twin with everything in it is taken, whatever the type is called."""
         answers.content_type = content_type
-        given = issuer_at(answers.url).issue(Scope("{}", 1800), 1_700_000_000)
+        given = issue(issuer_at(answers.url), Scope("{}", 1800))
         assert (given.secret_id, given.secret_key, given.session_token) == ("AKID1", "SECRETKEY1", "TOKEN1")
         assert (given.issued_at, given.expires_at, given.request_id) == (1_700_000_000, 1_700_001_800, "request-1")
         assert "SECRETKEY1" not in repr(given)
         assert "TOKEN1" not in repr(given)
+
+    def test_slow_answer(self, answers):
+        """An answer that comes byte by byte ends with the time-out, not with the last byte."""
+        answers.drip_seconds = 0.1
+        began = time.monotonic()
+        with pytest.raises(UpstreamUnavailable):
+            issuer_at(answers.url).issue(Scope("{}", 1800), 0.4, lambda: None)
+        assert time.monotonic() - began < 2
+        answers.drip_seconds = 0.0
+
+    def test_long_answer(self, answers):
+        """An answer without end is not read to its end."""
+        answers.body = b"{" + b" " * 1_000_000 + b"}"
+        with pytest.raises(UpstreamUnavailable):
+            issue(issuer_at(answers.url), Scope("{}", 1800))
 
     def test_nobody_listens(self):
         """A refused connection is an outage at once, not after a time-out."""
         issuer = issuer_at(f"http://127.0.0.1:{free_port()}")
         began = time.monotonic()
         with pytest.raises(UpstreamUnavailable) as caught:
-            issuer.issue(Scope("{}", 1800), 1_700_000_000)
+            issue(issuer, Scope("{}", 1800))
         assert time.monotonic() - began < 2
-        assert caught.value.code == "sts_unavailable"
+        assert (caught.value.code, caught.value.whole_source) == ("sts_unavailable", True)
         assert not issuer.serving
 
     def test_many_threads(self, answers):
         """One issuer serves threads side by side."""
         issuer, found = issuer_at(answers.url), []
         scopes = [Scope(json.dumps({"n": n}), 1800) for n in range(8)]
-        threads = [threading.Thread(target=lambda s=s: found.append(issuer.issue(s, 1_700_000_000))) for s in scopes]
+        threads = [threading.Thread(target=lambda s=s: found.append(issue(issuer, s))) for s in scopes]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(10)
         assert len(found) == 8
         assert sorted(unquote(asked["Policy"]) for _, asked in answers.calls) == sorted(s.document for s in scopes)
+
+
+class TestClock:
+    """What the `Date` of an answer is good for."""
+
+    @pytest.mark.parametrize("off", [-3600, -6, 6, 3600, 86_400])
+    def test_corrected(self, answers, off):
+        """A credential's life is counted on STS's clock, of whose hour the first answer tells."""
+        answers.date = NOW + off
+        answers.body = {"Response": {**WHOLE, "ExpiredTime": NOW + off + 1800}}
+        given = issue(issuer_at(answers.url), Scope("{}", 1800))
+        assert abs(given.issued_at - (NOW + off)) <= 1
+        assert abs(given.expires_at - (NOW + off + 1800)) <= 1
+
+    @pytest.mark.parametrize("expired_time", [NOW + 400, NOW - 5000, NOW + 90_000])
+    def test_never_from_the_expiry(self, answers, expired_time):
+        """An odd ExpiredTime is a shorter lifetime, not another time of the day."""
+        clock = Clock()
+        keeper = Timekeeper(clock, clock.monotonic)
+        issuer = Issuer(source_key(*SOURCE), answers.url, REGION, keeper)
+        answers.body = {"Response": {**WHOLE, "ExpiredTime": expired_time}}
+        for _ in range(5):
+            issue(issuer, Scope("{}", 1800))
+        assert (keeper.skew_seconds, keeper()) == (0, NOW)
+
+    @pytest.mark.parametrize("date", [None])
+    def test_no_header(self, answers, date):
+        """No header, no skew."""
+        answers.date = date
+        assert issue(issuer_at(answers.url), Scope("{}", 1800)).issued_at == NOW
+
+    @pytest.mark.parametrize("off", [-7200, 7200])
+    def test_refused_for_the_clock(self, off):
+        """A local clock that STS refuses for being off is put right by that very answer, and the call made again."""
+        clock = Clock(int(time.time()) + off)
+        with Emulator(SOURCE, buckets={BUCKET: REGION}) as emulator:
+            issuer = issuer_at(emulator.url, clock)
+            given = issue(issuer, Scope(document("a/*", "GetObject"), 1800))
+            assert emulator.stats()["sts"] == {"GetFederationToken": 2}
+            assert abs(given.expires_at - time.time() - 1800) <= 3
+            issue(issuer, Scope(document("b/*", "GetObject"), 1800))
+            assert emulator.stats()["sts"] == {"GetFederationToken": 3}
+
+    def test_date_of_a_refusal(self, answers):
+        """Refusals are dated, too."""
+        answers.date = NOW + 600
+        answers.body = {"Response": {"Error": {"Code": "InternalError", "Message": "x"}, "RequestId": "r"}}
+        clock = Clock()
+        keeper = Timekeeper(clock, clock.monotonic)
+        issuer = Issuer(source_key(*SOURCE), answers.url, REGION, keeper, sleep=lambda seconds: None)
+        with pytest.raises(UpstreamUnavailable):
+            issue(issuer, Scope("{}", 1800))
+        assert abs(keeper.skew_seconds - 600) <= 1

@@ -76,7 +76,8 @@ def routes(route):
 
 def scope_key(order):
     """The one resource of an order's document, as a key."""
-    resources = {resource for one in json.loads(order.scope.document)["statement"] for resource in one["resource"]}
+    statements = json.loads(order.demand.scope.document)["statement"]
+    resources = {resource for one in statements for resource in one["resource"]}
     [resource] = resources
     assert resource.startswith(RESOURCE)
     return resource.removeprefix(RESOURCE)
@@ -116,7 +117,7 @@ def test_nothing_leaves_the_prefix(routes, data):
     assert unicodedata.is_normalized("NFC", key)
     assert len(key.encode()) <= 850
     assert not {"", ".", ".."} & set(key.split("/"))
-    document = json.loads(order.scope.document)
+    document = json.loads(order.demand.scope.document)
     assert cam.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{key}", {}).allowed
     neighbour = key.replace(f"/{sub}/", f"/{sub}0/", 1)
     assert not cam.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{neighbour}", {}).allowed
@@ -144,4 +145,4 @@ def test_two_principals(routes, first, second):
         with pytest.raises(RequestError):
             route.order(Ask("url", key=key.request.key), claims, NOW)
         own = route.order(Ask("url", inputs=dict.fromkeys(route.inputs, "x")), claims, NOW)
-        assert own.scope != key.scope
+        assert own.demand.scope != key.demand.scope

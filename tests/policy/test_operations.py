@@ -41,7 +41,7 @@ def scope(route, order):
     """The scope of an ask."""
 
     def of(base, changes=None, claims=None, **ask):
-        return order(route(base, changes or {}), claims, **ask).scope
+        return order(route(base, changes or {}), claims, **ask).demand.scope
 
     return of
 
@@ -216,7 +216,7 @@ class TestKeys:
                 route("keys", {"vends": ["url", "credentials"], "methods": ["PUT", "POST"]}), vend="credentials"
             )
             assert "name/cos:PostObject" not in given.actions
-            assert "PostObject" not in given.scope.document
+            assert "PostObject" not in given.demand.scope.document
 
 
 class TestReach:
@@ -281,47 +281,47 @@ class TestIsolation:
         """Each operation of a route has a scope of its own, and so has each vend's union."""
         methods = ["PUT", "POST", "GET", "DELETE", "HEAD"]
         every = route("read", {"methods": methods, "vends": ["url", "signature", "download-url"]})
-        scopes = {method: order(every, method=method, inputs={"name": "a"}).scope for method in methods}
+        scopes = {method: order(every, method=method, inputs={"name": "a"}).demand.scope for method in methods}
         assert len(set(scopes.values())) == 5
         for method, scope in scopes.items():
             [only] = json.loads(scope.document)["statement"]
             assert only["action"] == [f"name/cos:{method.title()}Object"]
-        assert order(every, vend="signature", method="GET", inputs={"name": "a"}).scope == scopes["GET"]
-        assert order(every, vend="download-url", inputs={"name": "a"}).scope == scopes["GET"]
+        assert order(every, vend="signature", method="GET", inputs={"name": "a"}).demand.scope == scopes["GET"]
+        assert order(every, vend="download-url", inputs={"name": "a"}).demand.scope == scopes["GET"]
 
     def test_union_is_no_url_credential(self, route, order):
         """What `credentials` hands out is never behind a URL of the same route."""
         both = route("keys", {"vends": ["credentials", "url"]})
-        union = order(both, vend="credentials").scope
+        union = order(both, vend="credentials").demand.scope
         for method in ("PUT", "GET"):
-            assert order(both, vend="url", method=method, inputs={"path": "a"}).scope != union
+            assert order(both, vend="url", method=method, inputs={"path": "a"}).demand.scope != union
 
     def test_principals_share_no_scope(self, route, order):
         """Two principals share a scope only where the policy says route."""
         own = route("read")
         assert (
-            order(own, {"sub": "u1"}, inputs={"name": "a"}).scope
-            != order(own, {"sub": "u2"}, inputs={"name": "a"}).scope
+            order(own, {"sub": "u1"}, inputs={"name": "a"}).demand.scope
+            != order(own, {"sub": "u2"}, inputs={"name": "a"}).demand.scope
         )
         shared = route("read", {"credential": {"scope": "route"}})
-        scopes = [order(shared, {"sub": sub}, inputs={"name": "a"}).scope for sub in ("u1", "u2")]
+        scopes = [order(shared, {"sub": sub}, inputs={"name": "a"}).demand.scope for sub in ("u1", "u2")]
         assert scopes[0] == scopes[1]
 
     def test_terms(self, route, order):
         """Duration, role and external id are part of the scope."""
         role = {"role_arn": "qcs::cam::uin/1:roleName/r", "external_id": "abc", "duration_seconds": 3600}
-        found = order(route("read", {"credential": role}), inputs={"name": "a"}).scope
+        found = order(route("read", {"credential": role}), inputs={"name": "a"}).demand.scope
         assert (found.duration_seconds, found.role_arn, found.external_id) == (
             3600,
             "qcs::cam::uin/1:roleName/r",
             "abc",
         )
         assert found.action == "AssumeRole"
-        plain = order(route("read"), inputs={"name": "a"}).scope
+        plain = order(route("read"), inputs={"name": "a"}).demand.scope
         assert (plain.duration_seconds, plain.role_arn, plain.action) == (1800, None, "GetFederationToken")
 
     def test_document_is_canonical(self, route, order):
         """Sorted keys, no spaces, other scripts as they are."""
-        text = order(route("read"), {"sub": "用户"}, inputs={"name": "a"}).scope.document
+        text = order(route("read"), {"sub": "用户"}, inputs={"name": "a"}).demand.scope.document
         assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         assert "files/用户/*" in text

@@ -38,13 +38,13 @@ class TestOrder:
     def test_keys(self, route, order):
         """Keys have no request; they reach a prefix and must live at least as long as the policy says."""
         given = order(route("keys", {"credential": {"min_remaining_seconds": 700}}))
-        assert (given.request, given.required_seconds, given.key_prefix) == (None, 700, "users/u1/")
+        assert (given.request, given.demand.required_seconds, given.key_prefix) == (None, 700, "users/u1/")
 
     @pytest.mark.parametrize(("asked", "seconds"), [(None, 300), (1, 1), (300, 300), (900, 900)])
     def test_expiry(self, route, order, asked, seconds):
         """The default, or what is asked, to the second; the credential must outlast it by the margin."""
         given = order(route("read"), inputs={"name": "a"}, expires_in=asked)
-        assert (given.expires_in, given.required_seconds) == (seconds, seconds + MARGIN_SECONDS)
+        assert (given.expires_in, given.demand.required_seconds) == (seconds, seconds + MARGIN_SECONDS)
 
     @pytest.mark.parametrize("asked", [901, 10**12])
     def test_expiry_too_long(self, route, refused, asked):

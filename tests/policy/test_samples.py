@@ -107,7 +107,7 @@ class TestAvatars:
             "numeric_less_than_equal": {"cos:content-length": 5242880},
             "string_equal_if_exist": DEFAULT_ACL,
         }
-        assert json.loads(given.scope.document) == document((["PutObject"], "avatars/u1/*", condition))
+        assert json.loads(given.demand.scope.document) == document((["PutObject"], "avatars/u1/*", condition))
 
     def test_asked_again(self, ask, code):
         """The same key may be asked for again, another user's may not."""
@@ -152,7 +152,7 @@ class TestDownloads:
         given = ask("downloads", None, inputs={"file": "broker-1.0.tar.gz"})
         assert (given.request.method, given.request.key) == ("GET", "downloads/broker-1.0.tar.gz")
         held = {"string_equal_if_exist": {**CURRENT, "cos:response-content-type": ""}}
-        assert json.loads(given.scope.document) == document((["GetObject"], "downloads/*", held))
+        assert json.loads(given.demand.scope.document) == document((["GetObject"], "downloads/*", held))
 
     @pytest.mark.parametrize("file", ["../avatars", "a/b", ".env", "A.zip", "", "a" * 101])
     def test_refused(self, code, file):
@@ -174,7 +174,7 @@ class TestPrivateFiles:
         given = ask("private-files", {"sub": "u1"}, method=method, key="files/u1/a/b.txt", headers=headers)
         assert headers.items() <= given.request.headers.items()
         held = {"string_equal_if_exist": {**CURRENT, **extra}}
-        assert json.loads(given.scope.document) == document(([action], "files/u1/*", held))
+        assert json.loads(given.demand.scope.document) == document(([action], "files/u1/*", held))
 
     def test_refused(self, code):
         """Not other folders, not writing, no other headers, no strangers."""
@@ -194,7 +194,7 @@ class TestMyFilesDelete:
         """The credential reaches that object alone."""
         given = ask("my-files-delete", {"sub": "u1"}, inputs={"path": "a/b.txt"})
         assert (given.request.method, given.request.key, given.expires_in) == ("DELETE", "files/u1/a/b.txt", 60)
-        assert json.loads(given.scope.document) == document(
+        assert json.loads(given.demand.scope.document) == document(
             (["DeleteObject"], "files/u1/a/b.txt", {"string_equal_if_exist": CURRENT})
         )
 
@@ -216,7 +216,7 @@ class TestReports:
             "response-content-disposition": 'attachment; filename="Report 2026-10.pdf"',
         }
         held = {"string_equal_if_exist": {**CURRENT, "cos:response-content-type": ["application%2Fpdf"]}}
-        assert json.loads(given.scope.document) == document((["GetObject"], "reports/acme/*", held))
+        assert json.loads(given.demand.scope.document) == document((["GetObject"], "reports/acme/*", held))
 
     def test_refused(self, code):
         """Not other months' forms, not other tenants, not other roles."""
@@ -232,10 +232,10 @@ class TestUserFolder:
     def test_keys(self, ask):
         """Put, get, head and delete below one prefix, uploads up to the limit."""
         given = ask("user-folder", KEEPER)
-        assert (given.key_prefix, given.required_seconds) == ("files/u1/", 600)
+        assert (given.key_prefix, given.demand.required_seconds) == ("files/u1/", 600)
         put = {"numeric_less_than_equal": {"cos:content-length": 104857600}, "string_equal_if_exist": DEFAULT_ACL}
         get = {"string_equal_if_exist": {**CURRENT, "cos:response-content-type": ""}}
-        assert json.loads(given.scope.document) == document(
+        assert json.loads(given.demand.scope.document) == document(
             (["PutObject"], "files/u1/*", put),
             (["GetObject"], "files/u1/*", get),
             (["HeadObject", "DeleteObject"], "files/u1/*", {"string_equal_if_exist": CURRENT}),

@@ -18,21 +18,8 @@ from broker import create_app
 from broker.emulator.server import Emulator
 from broker.local import Identities
 from broker.settings import Settings
-
-
-class Clock:
-    """Unix seconds that only a test moves; they begin at the real ones, since the cloud's clock is real."""
-
-    def __init__(self) -> None:
-        self.now = int(time.time())
-
-    def __call__(self) -> int:
-        """The current second."""
-        return self.now
-
-    def tick(self, seconds: int) -> None:
-        """Let time pass."""
-        self.now += seconds
+from tests.conftest import ACCOUNT, BUCKET
+from tests.doubles import Clock
 
 
 @dataclass
@@ -82,8 +69,8 @@ class Door:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that starts at the present second."""
-    return Clock()
+    """A clock that starts at the present second, since the cloud's clock is real."""
+    return Clock(int(time.time()))
 
 
 @pytest.fixture
@@ -95,7 +82,7 @@ def open_door(
     def make(**changes: str | None) -> Door:
         merged = {name: value for name, value in {**environ, **changes}.items() if value is not None}
         settings = Settings.from_environ(merged)
-        return Door(create_app(settings, clock), settings, clock, identities, emulator)
+        return Door(create_app(settings, clock, clock.monotonic), settings, clock, identities, emulator)
 
     return make
 
@@ -104,6 +91,13 @@ def open_door(
 def door(open_door: Callable[..., Door]) -> Door:
     """The broker with the settings that most tests want."""
     return open_door()
+
+
+@pytest.fixture
+def ageing_door(open_door: Callable[..., Door], clock: Clock) -> Iterator[Door]:
+    """A broker whose cloud goes by the test's clock."""
+    with Emulator(ACCOUNT, clock=clock, buckets={BUCKET: "ap-guangzhou"}) as cloud:
+        yield open_door(BROKER_STS_ENDPOINT=cloud.url, BROKER_COS_ENDPOINT=cloud.url)
 
 
 class IssuerSite:

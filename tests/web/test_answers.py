@@ -185,6 +185,7 @@ class TestReadiness:
         answer = door.client.get("/readyz")
         assert (answer.status_code, answer.json["degraded"], answer.json["sts"]) == (200, True, False)
         door.emulator.reset()
+        door.clock.tick(2)
         door.grant("avatars/url", AVATAR)
         assert door.client.get("/readyz").json["degraded"] is False
 

@@ -11,9 +11,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from broker.emulator.faults import Fault
+from broker.emulator.server import Emulator
 from broker.local import free_port
+from tests.conftest import ACCOUNT, BUCKET
 
-BUCKET = "examplebucket-1250000000"
 MEBIBYTE = 1024 * 1024
 PNG = {"Content-Type": "image/png", "Content-Length": "9"}
 AVATAR = {"inputs": {"ext": "png"}, "headers": PNG}
@@ -534,13 +535,17 @@ class TestSts:
 
     @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameter.StrategyFormatError"])
     def test_refused(self, door, code):
-        """A permanent error carries STS's code and RequestId; the next ask is free to succeed."""
+        """A permanent error carries STS's code and RequestId; STS is not asked again for a minute, then it is."""
         door.emulator.order_fault(Fault("sts", 1, code))
         answer = door.ask("avatars/url", AVATAR)
         problem = assert_problem(answer, 502, "sts_refused")
         assert code in problem["detail"]
         assert re.search(r"RequestId [0-9a-f-]{36}", problem["detail"])
         assert "Retry-After" not in answer.headers
+        door.clock.tick(59)
+        assert assert_problem(door.ask("avatars/url", AVATAR), 502, "sts_refused")["detail"] == problem["detail"]
+        assert door.sts_calls() == 1
+        door.clock.tick(1)
         door.grant("avatars/url", AVATAR)
 
     @pytest.mark.parametrize("code", ["InternalError", "RequestLimitExceeded", "InvalidParameter.OverLimit"])
@@ -551,6 +556,18 @@ class TestSts:
         problem = assert_problem(answer, 503, "sts_unavailable")
         assert code in problem["detail"]
         assert int(answer.headers["Retry-After"]) >= 1
+        assert_problem(door.ask("avatars/url", AVATAR), 503, "sts_unavailable")
+        assert door.sts_calls() == 3
+        door.emulator.reset()
+        door.clock.tick(2)
+        door.grant("avatars/url", AVATAR)
+
+    @pytest.mark.parametrize("code", ["InternalError", "RequestLimitExceeded", "InvalidParameter.OverLimit"])
+    def test_passes(self, door, code):
+        """What passes within three tries is no error to anybody."""
+        door.emulator.order_fault(Fault("sts", 2, code))
+        door.grant("avatars/url", AVATAR)
+        assert door.sts_calls() == 3
 
     def test_no_connection(self, open_door):
         """So does an STS that nobody reaches; its address is nobody's business."""
@@ -565,16 +582,32 @@ class TestSts:
         door.grant("avatars/url", AVATAR)
         assert_problem(door.ask("avatars/url", AVATAR, by=door.bearer("u2")), 503, "sts_unavailable")
 
-    def test_lifetime(self, door):
+    def test_lifetime(self, open_door):
         """A credential that STS makes too short is said so, and STS not asked again at once."""
-        door.clock.tick(1800 - 360 + 5)
+        with Emulator(ACCOUNT, buckets={BUCKET: "ap-guangzhou"}, lifetime=lambda asked: 355) as cloud:
+            self.check_short(open_door(BROKER_STS_ENDPOINT=cloud.url), cloud)
+
+    def check_short(self, door, cloud):
+        """The claim of `test_lifetime`, with a cloud that gives 355 seconds."""
         answer = door.ask("avatars/url", AVATAR)
         problem = assert_problem(answer, 503, "lifetime_unavailable")
         assert "360" in problem["detail"]
         assert answer.headers["Retry-After"] == "60"
         assert_problem(door.ask("avatars/url", AVATAR), 503, "lifetime_unavailable")
-        assert door.sts_calls() == 1
+        assert cloud.stats()["sts"] == {"GetFederationToken": 1}
         door.grant("avatars/url", avatar(expires_in=60))
+
+    def test_too_many_cold_scopes(self, door):
+        """429 `rate_limited` with Retry-After: a caller's share of new credentials; what is cached is still served."""
+        callers = [door.bff(f"u{n}") for n in range(100)]
+        for by in callers:
+            door.grant("avatars/url", AVATAR, by=by)
+        answer = door.ask("avatars/url", AVATAR, by=door.bff("u100"))
+        assert "API key" in assert_problem(answer, 429, "rate_limited")["detail"]
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert door.sts_calls() == 100
+        door.grant("avatars/url", AVATAR, by=callers[0])
+        door.grant("avatars/url", AVATAR, by=door.bearer("u100"))
 
 
 class TestQuotes:

@@ -1,0 +1,250 @@
+"""Mint: from a credential that is missing to one that the whole fleet has, with one call of STS.
+
+    look            Redis knows it, or knows why there is none
+    charge          who asks has calls left
+    claim           one process holds the lease, the others wait for what it publishes, or for the lease to lapse
+    permit          nothing is known against asking this source now, and the fleet has calls left
+    issue           STS, in at most three tries
+    publish, fail   for everybody who waits; the lease is given back
+
+Without Redis, or while it fails, every process is a fleet of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from cachetools import TLRUCache
+
+from broker.credentials.credential import Credential
+from broker.credentials.failures import PERMANENT_SECONDS, Failure, failure_of
+from broker.credentials.lifetimes import fresh, usable
+from broker.credentials.scope import Scope
+from broker.credentials.store import CredentialStore, Shared
+from broker.errors import UpstreamError, UpstreamUnavailable
+from broker.fleet.breaker import Breaker
+from broker.fleet.connection import Unavailable
+from broker.limits import Budgets, Payer
+
+WAIT_SECONDS = 10.0  # for a credential, all in all
+_SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.025, 0.1
+_REMEMBERED = 10_000
+_CLOCKS_DIFFER_SECONDS = 5
+_NOTHING = Shared(None, None)
+
+
+class Issuer(Protocol):
+    """Who makes credentials: `broker.credentials.issuing.Issuer`."""
+
+    @property
+    def source_fingerprint(self) -> str:
+        """What failures of the source itself are kept under."""
+
+    def fingerprint(self, scope: Scope) -> str:
+        """What a scope's credential is kept under."""
+
+    def issue(self, scope: Scope, within_seconds: float, permit: Callable[[], None]) -> Credential:
+        """A new credential. Raises UpstreamError, and whatever `permit` raises."""
+
+
+class _NotAsked(Exception):
+    """STS was not asked, for a reason that says nothing about the scope."""
+
+    def __init__(self, reason: UpstreamError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Mint:
+    """Obtains credentials for one process. `clock` tells Tencent's time, `monotonic` durations; `wait` sleeps."""
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        store: CredentialStore | None,
+        budgets: Budgets,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        wait: Callable[[float], object],
+    ) -> None:
+        self._issuer = issuer
+        self._store = store
+        self._budgets = budgets
+        self._clock = clock
+        self._monotonic = monotonic
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._failures: TLRUCache[str, tuple[Failure, float]] = TLRUCache(
+            _REMEMBERED, ttu=lambda name, kept, now: kept[1], timer=monotonic
+        )
+        # A source that does not answer is asked by one flight at a time: threads are for those who can be served.
+        self._breaker = Breaker(pause_seconds=2.0, probe_seconds=WAIT_SECONDS)
+
+    def look(self, scope: Scope) -> Credential | None:
+        """The credential that the fleet has. Raises UpstreamError for a failure that is still remembered."""
+        fingerprint = self._issuer.fingerprint(scope)
+        self._check(self._remembered(fingerprint))
+        shared = self._look(fingerprint)
+        if shared.credential is None:
+            self._check(shared.failure)
+        return shared.credential
+
+    def obtain(self, scope: Scope, required_seconds: int, payer: Payer | None, deadline: float) -> Credential:
+        """A credential with `required_seconds` left, or one that STS has just made too short.
+
+        `deadline` is of the monotonic clock. Raises RateLimited or UpstreamError.
+        """
+
+        def serves(credential: Credential) -> bool:
+            now = self._clock()
+            return usable(credential.expires_at, required_seconds, now) or fresh(credential.issued_at, now)
+
+        self._check(self._remembered(self._issuer.source_fingerprint))
+        self._budgets.charge(payer)
+        fingerprint, token = self._issuer.fingerprint(scope), secrets.token_hex(16)
+        began = self._monotonic()
+        while True:
+            try:
+                shared = self._claim(fingerprint, token, serves)
+            except Unavailable:
+                return self._issue(scope, fingerprint, None, deadline, renewal=False)
+            if shared.credential is not None:
+                return shared.credential
+            if shared.leased:
+                return self._issue(scope, fingerprint, token, deadline, renewal=False)
+            now = self._monotonic()
+            if now >= deadline:
+                raise UpstreamUnavailable("sts_unavailable", f"no credential within {WAIT_SECONDS:.0f} s")
+            self._wait(min(max((now - began) / 8, _SHORTEST_POLL_SECONDS), _LONGEST_POLL_SECONDS))
+
+    def renew(self, scope: Scope, serves: Callable[[Credential], bool]) -> Credential | None:
+        """A credential that `serves` as the next one; None if another process is about to make it.
+
+        Raises UpstreamError.
+        """
+        fingerprint, token = self._issuer.fingerprint(scope), secrets.token_hex(16)
+        shared = self._look(fingerprint)
+        if shared.credential is not None and serves(shared.credential):
+            return shared.credential
+        self._check(self._remembered(fingerprint))
+        self._check(shared.failure)
+        self._check(self._remembered(self._issuer.source_fingerprint))
+        deadline = self._monotonic() + WAIT_SECONDS
+        try:
+            shared = self._claim(fingerprint, token, serves)
+        except Unavailable:
+            return self._issue(scope, fingerprint, None, deadline, renewal=True)
+        if shared.credential is not None or not shared.leased:
+            return shared.credential
+        return self._issue(scope, fingerprint, token, deadline, renewal=True)
+
+    def _look(self, fingerprint: str) -> Shared:
+        if self._store is None:
+            return _NOTHING
+        try:
+            return self._store.look(fingerprint)
+        except Unavailable:
+            return _NOTHING
+
+    def _claim(self, fingerprint: str, token: str, serves: Callable[[Credential], bool]) -> Shared:
+        # What comes back holds a credential only if it serves, and the lease only if it does not.
+        if self._store is None:
+            raise Unavailable
+        shared = self._store.claim(fingerprint, token)
+        credential = shared.credential if shared.credential is not None and serves(shared.credential) else None
+        if shared.leased and (credential is not None or shared.failure is not None):
+            with contextlib.suppress(Unavailable):
+                self._store.release(fingerprint, token)
+        if credential is None:
+            self._check(shared.failure)
+        return Shared(credential, None, shared.leased and credential is None)
+
+    def _issue(
+        self, scope: Scope, fingerprint: str, token: str | None, deadline: float, *, renewal: bool
+    ) -> Credential:
+        try:
+            with self._telling(fingerprint, token):
+                within = deadline - self._monotonic()
+                credential = self._issuer.issue(scope, within, self._permit(renewal=renewal))
+        except _NotAsked as error:
+            raise error.reason from None
+        if self._store is not None:
+            with contextlib.suppress(Unavailable):
+                self._store.publish(fingerprint, token, credential, scope.outline(), self._clock())
+        return credential
+
+    @contextlib.contextmanager
+    def _telling(self, fingerprint: str, token: str | None) -> Iterator[None]:
+        # Whatever ends a flight without a credential, the lease is given back; what STS said is told to everybody.
+        try:
+            yield
+        except UpstreamError as error:
+            failure = failure_of(error, self._clock())
+            subject = self._issuer.source_fingerprint if error.whole_source else fingerprint
+            self._remember(subject, failure)
+            if error.whole_source and not failure.permanent:
+                self._breaker.failed(self._monotonic())
+            else:
+                self._breaker.succeeded()
+            with contextlib.suppress(Unavailable):
+                if self._store is not None and subject == fingerprint:
+                    self._store.fail(fingerprint, token, failure)
+                elif self._store is not None:
+                    self._store.fail(subject, None, failure)
+                    self._store.release(fingerprint, token)
+            raise
+        except BaseException:
+            with contextlib.suppress(Unavailable):
+                if self._store is not None:
+                    self._store.release(fingerprint, token)
+            raise
+        else:
+            self._breaker.succeeded()
+
+    def _permit(self, *, renewal: bool) -> Callable[[], None]:
+        source = self._issuer.source_fingerprint
+        admitted = False
+
+        def check() -> None:
+            nonlocal admitted
+            self._check(self._remembered(source))
+            if self._store is not None:
+                with contextlib.suppress(Unavailable):
+                    self._check(self._store.failure(source))
+            if not admitted and self._breaker.waits(self._monotonic()):
+                raise _not_answering()
+            self._budgets.spend(renewal=renewal)
+            admitted = admitted or self._breaker.admits(self._monotonic())
+            if not admitted:
+                raise _not_answering()
+
+        def permit() -> None:
+            try:
+                check()
+            except UpstreamError as reason:
+                raise _NotAsked(reason) from None
+
+        return permit
+
+    def _check(self, failure: Failure | None) -> None:
+        now = self._clock()
+        # Redis keeps a failure no longer than this; what somebody brings back later is no news.
+        if failure is not None and -_CLOCKS_DIFFER_SECONDS < failure.until - now <= PERMANENT_SECONDS:
+            raise failure.error(now)
+
+    def _remembered(self, name: str) -> Failure | None:
+        with self._lock:
+            kept = self._failures.get(name)
+        return kept[0] if kept is not None else None
+
+    def _remember(self, name: str, failure: Failure) -> None:
+        with self._lock:
+            self._failures[name] = failure, self._monotonic() + failure.seconds
+
+
+def _not_answering() -> UpstreamUnavailable:
+    return UpstreamUnavailable("sts_unavailable", "STS did not answer just now; one call is finding out", 2)

@@ -1,0 +1,1 @@
+"""What the processes of a fleet share: one Redis, in whatever topology, whose trouble costs little."""

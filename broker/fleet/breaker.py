@@ -1,0 +1,52 @@
+"""Breaker: after a failure nobody calls for a while, then one call finds out."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Breaker:
+    """Lets calls through until one fails; from then on one probe at a time. Instants are of a monotonic clock.
+
+    The first probe comes `pause_seconds` after the failure; one that says nothing counts as lost after `probe_seconds`.
+    No lock is held while a call is made.
+    """
+
+    def __init__(self, pause_seconds: float, probe_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
+        self._probe_seconds = probe_seconds
+        self._lock = threading.Lock()
+        self._next_probe: float | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls go through: the last one did not fail."""
+        return self._next_probe is None
+
+    def waits(self, now: float) -> bool:
+        """Whether it would not admit a call now."""
+        next_probe = self._next_probe
+        return next_probe is not None and now < next_probe
+
+    def admits(self, now: float) -> bool:
+        """Whether to call now. The call must be followed by `failed` or `succeeded`."""
+        if self._next_probe is None:
+            return True
+        with self._lock:
+            if self._next_probe is None:
+                return True
+            if now < self._next_probe:
+                return False
+            self._next_probe = now + self._probe_seconds
+            return True
+
+    def failed(self, now: float) -> None:
+        """A call has failed."""
+        with self._lock:
+            self._next_probe = now + self._pause_seconds
+
+    def succeeded(self) -> None:
+        """A call has been answered."""
+        if self._next_probe is not None:
+            with self._lock:
+                self._next_probe = None

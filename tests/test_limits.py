@@ -1,0 +1,152 @@
+"""Budgets: fair shares of STS, for the fleet where there is Redis, for each process where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from broker.errors import RateLimited, UpstreamUnavailable
+from broker.fleet import topology
+from broker.fleet.connection import Connection
+from broker.limits import Budgets
+from broker.local import RedisServer, redis_server
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks."""
+
+    sub: str | None = None
+    key_id: str | None = None
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A Redis of the test's own."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server) -> Iterator[Connection]:
+    """A connection to it."""
+    connection = Connection(topology.parse(server.url), time.monotonic)
+    yield connection
+    connection.close()
+
+
+def charged(budgets: Budgets, caller: Caller, most: int = 150) -> int:
+    """How many cold scopes a caller gets at once."""
+    for count in range(most):
+        try:
+            budgets.charge(caller)
+        except RateLimited:
+            return count
+    return most
+
+
+def spent(budgets: Budgets, *, renewal: bool, most: int = 50) -> int:
+    """How many calls are to be had at once."""
+    for count in range(most):
+        try:
+            budgets.spend(renewal=renewal)
+        except UpstreamUnavailable:
+            return count
+    return most
+
+
+class TestShares:
+    """One caller cannot spend what is everybody's."""
+
+    @pytest.mark.parametrize("caller", [Caller("u1"), Caller("u1", "bff"), Caller(None, "bff"), Caller()])
+    def test_burst(self, caller):
+        """A hundred at once, and no more."""
+        assert charged(Budgets(400, None), caller) == 100
+
+    def test_principals_are_apart(self):
+        """Another principal has a share of its own."""
+        budgets = Budgets(400, None)
+        assert charged(budgets, Caller("u1")) == 100
+        assert charged(budgets, Caller("u10")) == 100
+
+    def test_key_of_many(self):
+        """A BFF's key has one share, for however many it acts."""
+        budgets = Budgets(400, None)
+        assert sum(charged(budgets, Caller(f"u{number}", "bff"), 1) for number in range(150)) == 100
+        assert charged(budgets, Caller("u1", "other-bff"), 1) == 1
+
+    def test_nobody(self):
+        """The operator's own errands are not charged."""
+        Budgets(400, None).charge(None)
+
+    def test_message(self):
+        """The refusal says whose share it is, what it is, and when to come again."""
+        budgets = Budgets(400, None)
+        charged(budgets, Caller("u1"))
+        with pytest.raises(RateLimited, match=r"this principal .* 10 a second, 100 at once") as caught:
+            budgets.charge(Caller("u1"))
+        assert (caught.value.status, caught.value.code) == (429, "rate_limited")
+        assert caught.value.retry_after_seconds >= 1
+
+
+class TestFleet:
+    """The calls of all processes."""
+
+    @pytest.mark.parametrize(("per_second", "cold"), [(4, 3), (8, 6), (10, 7), (400, 300)])
+    def test_quarter_for_renewals(self, per_second, cold):
+        """New scopes may spend three quarters, renewals what is left, and all of it where there is nothing new."""
+        budgets = Budgets(per_second, None)
+        assert spent(budgets, renewal=False, most=per_second + 9) == cold
+        assert spent(budgets, renewal=True, most=per_second + 9) == per_second - cold
+        assert spent(Budgets(per_second, None), renewal=True, most=per_second + 9) == per_second
+
+    def test_shared(self, connection, server):
+        """Processes that share Redis share the budget, and no name of a person is in it."""
+        other = Connection(topology.parse(server.url), time.monotonic)
+        one, two = Budgets(8, connection), Budgets(8, other)
+        assert spent(one, renewal=False) + spent(two, renewal=False) == 6
+        assert charged(one, Caller("alice"), 60) + charged(two, Caller("alice"), 60) == 100
+        with redis.Redis.from_url(server.url) as client:
+            names = client.keys("*")
+            assert names
+            assert [name for name in names if b"alice" in name] == []
+            assert [name for name in names if not name.startswith(b"broker:budget:")] == []
+            assert [name for name in names if client.ttl(name) < 0] == []
+        other.close()
+
+    def test_atomic(self, connection):
+        """Threads that spend at once do not spend more."""
+        budgets, taken = Budgets(40, connection), []
+        threads = [threading.Thread(target=lambda: taken.append(spent(budgets, renewal=False))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert sum(taken) == 30
+
+    def test_without_redis(self, connection, server):
+        """A dead Redis leaves every process a budget of its own, never none and never no bound."""
+        budgets = Budgets(8, connection)
+        server.process.kill()
+        server.process.wait()
+        assert spent(budgets, renewal=False) == 6
+        assert charged(budgets, Caller("u1")) == 100
+
+
+def test_no_thread_at_start():
+    """Nothing is started before the first call, so that nothing is lost in a fork."""
+    script = "import threading; from broker.limits import Budgets; Budgets(400, None); print(threading.active_count())"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=True
+    )
+    assert ended.stdout == "1\n"
