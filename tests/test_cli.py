@@ -52,7 +52,22 @@ class TestUsage:
     """Help and bad usage."""
 
     @pytest.mark.parametrize(
-        "verb", ["", "serve", "dev", "demo", "emulate", "check", "vend", "keygen", "keygen cache", "keygen api-key"]
+        "verb",
+        [
+            "",
+            "serve",
+            "dev",
+            "demo",
+            "emulate",
+            "check",
+            "vend",
+            "keygen",
+            "keygen cache",
+            "keygen api-key",
+            "credentials",
+            "credentials list",
+            "credentials forget",
+        ],
     )
     @pytest.mark.parametrize("option", ["--help", "-h"])
     def test_help(self, run, verb, option):
@@ -66,20 +81,20 @@ class TestUsage:
         """The list of verbs is this version's."""
         listed = run("--help").stdout.partition("Commands:")[2]
         assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == sorted(
-            ["serve", "dev", "demo", "emulate", "check", "vend", "keygen"]
+            ["serve", "dev", "demo", "emulate", "check", "vend", "keygen", "credentials"]
         )
 
     @pytest.mark.parametrize(
         "arguments",
         [
-            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema"], ["credentials"],
+            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema"], ["credentials", "forget"],
             ["serve", "--nope"],
             ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
             ["serve", "--workers", "0"],
             ["serve", "--threads", "0"], ["emulate", "--port", "-1"], ["check", "a", "b"], ["check", "--format", "xml"],
             ["check", "--diff", "x"], ["vend"], ["vend", "avatars"], ["vend", "avatars", "--as", "u1"],
             ["vend", "avatars", *U1, "--input", "ext"], ["vend", "avatars", *U1, "--expires-in", "soon"],
-            ["keygen", "nope"], ["keygen", "api-key"], ["keygen", "api-key", "bff", "--operations"],
+            ["keygen", "nope"], ["keygen", "api-key"], ["keygen", "api-key", "bff", "--operation"],
         ],
     )  # fmt: skip
     def test_bad_usage(self, run, arguments):

@@ -92,14 +92,19 @@ def new_api_key(
     sub: str | None = None,
     acts_for: str | None = None,
     claims: Iterable[str] = (),
+    *,
+    operations: bool = False,
 ) -> tuple[dict[str, Any], str]:
     """A new entry for the file, and its `ID.SECRET`, which is nowhere else; ConfigurationError as for a file.
 
-    `sub` fixes that claim; `acts_for` is the pattern of those it acts for, `claims` the names it may set for them.
+    `sub` fixes that claim; `acts_for` is the pattern of those it acts for, `claims` the names it may set for them;
+    `operations` lets it see the metrics.
     """
     secret = secrets.token_urlsafe(32)
     entry: dict[str, Any] = {"id": id, "hash": f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"}
     names = list(claims)
+    if operations:
+        entry["operations"] = True
     if sub is not None:
         entry["claims"] = {"sub": sub}
     if acts_for is not None:

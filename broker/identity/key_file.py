@@ -1,7 +1,7 @@
 """The API keys file, field by field: its text in, compiled keys or every problem out.
 
-`rate` and `operations: true` belong to a later version; they are refused rather than ignored, because a limit that
-is written down and not kept is worse than none. Problems name the legal values and the type that came, no value: a
+`rate` belongs to a later version; it is refused rather than ignored, because a limit that is written down and not kept
+is worse than none. Problems name the legal values and the type that came, no value: a
 secret may stand in any field by mistake.
 """
 
@@ -32,7 +32,7 @@ _LEGAL = {
     "claims.sub": "text that is not empty",
     "routes": "a list of route names, each [a-z0-9][a-z0-9-]{0,62}; leave it out for all routes",
     "expires_at": 'an instant with a time zone, such as "2027-01-01T00:00:00Z"',
-    "operations": "false",
+    "operations": "true or false",
     "acts_for": "an object with sub and, if wanted, claims",
     "acts_for.sub": "a regular expression for the whole X-Principal",
     "acts_for.claims": "a list of claim names without sub, which comes from X-Principal",
@@ -126,6 +126,7 @@ def _compiled(entry: _Entry) -> ApiKey:
             claims=MappingProxyType(entry.claims),
             key_id=entry.id,
             routes=frozenset(entry.routes) if "routes" in given else None,
+            operations=entry.operations,
         ),
         expires_at=int(datetime.fromisoformat(entry.expires_at).timestamp()) if "expires_at" in given else None,
         acts_for=None if acts_for is None else ActsFor(Pattern(acts_for.sub), frozenset(acts_for.claims)),
@@ -169,8 +170,6 @@ def _contradictions(document: Any) -> Iterator[tuple[str, str]]:
         where, key_id = f"keys[{index}]", entry.get("id")
         if isinstance(key_id, str) and (first := seen.setdefault(key_id, index)) != index:
             yield f"{where}.id", f"must be unique, got the id of keys[{first}] again"
-        if entry.get("operations") is True:
-            yield f"{where}.operations", f"true is {_NOT_SUPPORTED}, only false"
         claims, acts_for = entry.get("claims"), entry.get("acts_for")
         if isinstance(claims, dict) and "sub" in claims:
             if not isinstance(claims["sub"], str) or not claims["sub"]:

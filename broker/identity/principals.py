@@ -21,12 +21,14 @@ class Principal:
     """Who asks, proven (or `ANONYMOUS`).
 
     `key_id` is the API key that acts, for itself or for others; `routes` are those that key may use, None meaning all.
+    `operations`: it may see how the broker is doing, `/metrics`.
     """
 
     claims: Mapping[str, Any]
     key_id: str | None = None
     routes: frozenset[str] | None = None
     anonymous: bool = False
+    operations: bool = False
 
     @property
     def sub(self) -> str | None:

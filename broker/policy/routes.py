@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
 from broker.credentials.demand import Demand
-from broker.credentials.scope import Scope
+from broker.credentials.scope import Outline, Scope
 from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
 from broker.identity.principals import Principal
 from broker.policy import operations, templates
@@ -66,7 +66,10 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One policy file, ready to be asked. `renews`: its credentials are worth renewing ahead of need."""
+    """One policy file, ready to be asked.
+
+    `renews`: its credentials are worth renewing ahead of need. `forms`: what its scopes have in common.
+    """
 
     name: str
     document: PolicyDocument
@@ -80,6 +83,7 @@ class Route:
     credentials: Permission | None
     limits: Limits
     renews: bool
+    forms: frozenset[str]
 
     def admit(self, principal: Principal) -> ProvenClaims:
         """The claims of a principal that may use this route. Raises Unauthenticated or Forbidden."""
@@ -115,6 +119,11 @@ class Route:
             request=request,
             headers=headers,
         )
+
+    def covers(self, outline: Outline) -> bool:
+        """Whether a credential of this outline may be one of this route's."""
+        reach = cam.resource(self.document.region, self.document.bucket, self.template.literal_prefix)
+        return outline.form in self.forms and outline.resource.startswith(reach)
 
     def describe(self) -> dict[str, Any]:
         """What a caller needs to know to ask: the entry of `GET /v1`."""
@@ -244,6 +253,8 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     template = templates.parse(document.key)
     scope = scope_name(document, template)
     by_method = operations.operations(document)
+    keys = operations.credentials_permission(document) if CREDENTIALS in document.vends else None
+    permissions = [operation.permission for operation in by_method.values()] + ([keys] if keys else [])
     return Route(
         name=name,
         document=document,
@@ -254,10 +265,11 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         content=compile_content(document),
         endpoint=requests.endpoint(limits.cos_endpoint, document.bucket, document.region),
         operations=by_method,
-        credentials=operations.credentials_permission(document) if CREDENTIALS in document.vends else None,
+        credentials=keys,
         limits=limits,
         # One object of many is rarely asked for again.
         renews=scope != "object" or all(isinstance(part, Literal) for part in template.parts),
+        forms=frozenset(permission.scope("").outline().form for permission in permissions),
     )
 
 

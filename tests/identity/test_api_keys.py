@@ -341,3 +341,16 @@ def test_new_key_that_no_file_would_take(arguments: dict[str, Any], field: str) 
     with pytest.raises(ConfigurationError) as caught:
         new_api_key(**arguments)
     assert [problem.field for problem in caught.value.problems] == [field]
+
+
+def test_operations(path: Path, clock: Any) -> None:
+    """A key with operations may see how the broker is doing, for itself and never for those it acts for."""
+    write(path, entry(operations=True), entry(**BFF, operations=True), entry(id="plain"))
+    keys = ApiKeys(path, clock)
+    assert keys.verify("job.hunter2", None, None, NOW).operations
+    assert keys.verify("bff.hunter2", None, None, NOW).operations
+    assert not keys.verify("bff.hunter2", "u1", None, NOW).operations
+    assert not keys.verify("plain.hunter2", None, None, NOW).operations
+    made, _ = new_api_key("watch", operations=True)
+    assert made["operations"] is True
+    assert "operations" not in new_api_key("watch")[0]
