@@ -69,7 +69,7 @@ class IssuerDouble:
         """As the real one's, of a fixed source."""
         return scope.fingerprint("AKIDSOURCE", "https://sts.test")
 
-    def issue(self, scope: Scope, within_seconds: float, permit: Callable[[], None]) -> Credential:
+    def issue(self, scope: Scope, permit: Callable[[], None]) -> Credential:
         """The next credential, numbered."""
         permit()
         now = self.clock()

@@ -73,13 +73,13 @@ class Issuer:
         """What a scope's credential is kept under: the same only for the same call by the same source."""
         return scope.fingerprint(self._source_name, self._endpoint)
 
-    def issue(self, scope: Scope, within_seconds: float, permit: Callable[[], None]) -> Credential:
-        """A new credential, in at most three tries and 8 s (or `within_seconds`).
+    def issue(self, scope: Scope, permit: Callable[[], None]) -> Credential:
+        """A new credential, in at most three tries and 8 s.
 
         `permit` is called before every try; what it raises ends the matter. Raises UpstreamError (sts_refused) or
         UpstreamUnavailable (sts_unavailable).
         """
-        deadline = self._monotonic() + min(within_seconds, TOTAL_SECONDS)
+        deadline = self._monotonic() + TOTAL_SECONDS
         tries = 0
         while True:
             permit()

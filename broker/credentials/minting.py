@@ -1,8 +1,8 @@
 """Mint: from a credential that is missing to one that the whole fleet has, with one call of STS.
 
     look            Redis knows it, or knows why there is none
-    charge          who asks has calls left
     claim           one process holds the lease, the others wait for what it publishes, or for the lease to lapse
+    charge          who asks has calls left
     permit          nothing is known against asking this source now, and the fleet has calls left
     issue           STS, in at most three tries
     publish, fail   for everybody who waits; the lease is given back
@@ -47,7 +47,7 @@ class Issuer(Protocol):
     def fingerprint(self, scope: Scope) -> str:
         """What a scope's credential is kept under."""
 
-    def issue(self, scope: Scope, within_seconds: float, permit: Callable[[], None]) -> Credential:
+    def issue(self, scope: Scope, permit: Callable[[], None]) -> Credential:
         """A new credential. Raises UpstreamError, and whatever `permit` raises."""
 
 
@@ -96,7 +96,7 @@ class Mint:
     def obtain(self, scope: Scope, required_seconds: int, payer: Payer | None, deadline: float) -> Credential:
         """A credential with `required_seconds` left, or one that STS has just made too short.
 
-        `deadline` is of the monotonic clock. Raises RateLimited or UpstreamError.
+        The lease is waited for until `deadline` (of the monotonic clock). Raises RateLimited or UpstreamError.
         """
 
         def serves(credential: Credential) -> bool:
@@ -104,18 +104,17 @@ class Mint:
             return usable(credential.expires_at, required_seconds, now) or fresh(credential.issued_at, now)
 
         self._check(self._remembered(self._issuer.source_fingerprint))
-        self._budgets.charge(payer)
         fingerprint, token = self._issuer.fingerprint(scope), secrets.token_hex(16)
         began = self._monotonic()
         while True:
             try:
                 shared = self._claim(fingerprint, token, serves)
             except Unavailable:
-                return self._issue(scope, fingerprint, None, deadline, renewal=False)
+                return self._issue(scope, fingerprint, None, payer, renewal=False)
             if shared.credential is not None:
                 return shared.credential
             if shared.leased:
-                return self._issue(scope, fingerprint, token, deadline, renewal=False)
+                return self._issue(scope, fingerprint, token, payer, renewal=False)
             now = self._monotonic()
             if now >= deadline:
                 raise UpstreamUnavailable("sts_unavailable", f"no credential within {WAIT_SECONDS:.0f} s")
@@ -133,14 +132,13 @@ class Mint:
         self._check(self._remembered(fingerprint))
         self._check(shared.failure)
         self._check(self._remembered(self._issuer.source_fingerprint))
-        deadline = self._monotonic() + WAIT_SECONDS
         try:
             shared = self._claim(fingerprint, token, serves)
         except Unavailable:
-            return self._issue(scope, fingerprint, None, deadline, renewal=True)
+            return self._issue(scope, fingerprint, None, None, renewal=True)
         if shared.credential is not None or not shared.leased:
             return shared.credential
-        return self._issue(scope, fingerprint, token, deadline, renewal=True)
+        return self._issue(scope, fingerprint, token, None, renewal=True)
 
     def _look(self, fingerprint: str) -> Shared:
         if self._store is None:
@@ -164,12 +162,12 @@ class Mint:
         return Shared(credential, None, shared.leased and credential is None)
 
     def _issue(
-        self, scope: Scope, fingerprint: str, token: str | None, deadline: float, *, renewal: bool
+        self, scope: Scope, fingerprint: str, token: str | None, payer: Payer | None, *, renewal: bool
     ) -> Credential:
         try:
             with self._telling(fingerprint, token):
-                within = deadline - self._monotonic()
-                credential = self._issuer.issue(scope, within, self._permit(renewal=renewal))
+                self._budgets.charge(payer)
+                credential = self._issuer.issue(scope, self._permit(renewal=renewal))
         except _NotAsked as error:
             raise error.reason from None
         if self._store is not None:

@@ -674,8 +674,8 @@ def test_expiry_truth(steps):
     given = issuer.issue
     expiries: dict[str, int] = {}
 
-    def issue(scope, within_seconds, permit):
-        credential = given(scope, within_seconds, permit)
+    def issue(scope, permit):
+        credential = given(scope, permit)
         keeper.observe(true[0], 0)
         expiries[credential.secret_id] = credential.expires_at
         return credential
