@@ -566,6 +566,26 @@ class TestFleet:
         assert {ask(required=360, need=360).secret_id for ask in processes} == {"AKID2"}
         assert len(issuer.calls) == 2
 
+    def test_left_to_another(self, open_asker, clock, issuer, raw_redis):
+        """While another process holds the lease, asks do not press: one look a second."""
+        ask = open_asker()
+        ask(required=360, need=360)
+        raw_redis.set(f"broker:{{{issuer.fingerprint(some_scope())}}}:lease", "another", px=10_000)
+        clock.tick(1000)
+        commands = []
+        for _ in range(3):
+            before = raw_redis.info("stats")["total_commands_processed"]
+            for _ in range(50):
+                assert ask(required=360, need=360).secret_id == "AKID1"
+                until(lambda: ask.cache._renewals._threads == 0)
+            commands.append(raw_redis.info("stats")["total_commands_processed"] - before)
+            clock.tick(0.99)
+        # INFO, the look, and three for the claim; once more when the second is over, with the epoch.
+        assert commands[0] <= 6
+        assert commands[1] == 1
+        assert commands[2] <= 6
+        assert len(issuer.calls) == 1
+
     def test_budget(self, open_asker, issuer, clock):
         """The fleet's calls are bounded: a quarter is kept for renewals, and what is cached costs nothing."""
         first, second = open_asker(per_second=8), open_asker(per_second=8)
@@ -632,6 +652,21 @@ class TestForgetting:
         clock.tick(5)
         ask()
         assert len(issuer.calls) == 1
+
+    def test_heard_of_in_flight(self, open_asker, issuer, clock):
+        """A flight that was under way when the process heard of it leaves nothing in memory."""
+        ask = open_asker()
+        ask(some_scope("other"))
+        assert issuer.arrived.acquire(timeout=10)
+        issuer.gate.clear()
+        leading = Threads(1, lambda n: ask())
+        assert issuer.arrived.acquire(timeout=10)
+        ask.cache._store.forget([issuer.fingerprint(some_scope())])
+        clock.tick(1)
+        assert ask(some_scope("other")).secret_id == "AKID1"
+        issuer.gate.set()
+        assert leading.join()[0].secret_id == "AKID2"
+        assert ask().secret_id == "AKID3"
 
     def test_forgotten_in_flight(self, open_asker, issuer, clock, open_store, redis_url, raw_redis):
         """A leader that was about to publish what is forgotten meanwhile does not bring it back."""
