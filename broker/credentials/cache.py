@@ -17,7 +17,7 @@ from cachetools import TLRUCache, TTLCache
 
 from broker.credentials.credential import Credential
 from broker.credentials.demand import Demand
-from broker.credentials.lifetimes import FRESH_SECONDS, SPREAD, fresh, renewal_at, usable
+from broker.credentials.lifetimes import FRESH_SECONDS, SPREAD, renewal_at, usable
 from broker.credentials.minting import WAIT_SECONDS, Mint
 from broker.credentials.renewals import Renewals
 from broker.credentials.scope import Scope
@@ -152,7 +152,7 @@ class CredentialCache:
             return
         now = self._clock()
         if found is not None:
-            if usable(found.expires_at, demand.required_seconds, now) or fresh(found.issued_at, now):
+            if usable(found.expires_at, demand.required_seconds, now):
                 self._land(flight, demand, found)
                 return
             with self._lock:  # too old for this ask, but not for every other

@@ -399,6 +399,21 @@ class TestRenewal:
         assert cold.join()[0].secret_id == "AKID2"
         assert len(issuer.calls) == 2
 
+    def test_not_beside_a_cold_ask(self, ask, issuer, clock):
+        """While an ask gets a new credential anyway, there is nothing to renew."""
+        ask(required=360, need=360)
+        assert issuer.arrived.acquire(timeout=10)
+        clock.tick(1000)
+        issuer.gate.clear()
+        cold = Threads(1, lambda n: ask(required=960, need=360))
+        assert issuer.arrived.acquire(timeout=10)
+        for _ in range(5):
+            assert ask(required=360, need=360).secret_id == "AKID1"
+            until(lambda: ask.cache._renewals._threads == 0)
+        issuer.gate.set()
+        assert cold.join()[0].secret_id == "AKID2"
+        assert len(issuer.calls) == 2
+
     def test_spread(self, issuer, clock):
         """Each process draws its own moment."""
         dues = set()
