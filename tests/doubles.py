@@ -128,9 +128,13 @@ def some_demand(scope: Scope | None = None, required: int = 960, need: int = 960
 def open_cache(
     issuer: Any, clock: Clock, store: CredentialStore | None = None, connection: Connection | None = None, **more: Any
 ) -> CredentialCache:
-    """A cache of one process on the test's clock. Waiting for another process lets no time of that clock pass."""
+    """A cache of one process on the test's clock. Waiting for another process lets no time of that clock pass.
+
+    `tells` is what tells Tencent's time, the clock itself by default.
+    """
+    tells = more.pop("tells", clock)
     budgets = Budgets(more.pop("per_second", 10_000), connection)
     pause = threading.Event()
     wait = more.pop("wait", lambda seconds: pause.wait(min(seconds, 0.01)))
-    mint = Mint(issuer, store, budgets, clock, clock.monotonic, wait)
-    return CredentialCache(mint, store, clock, clock.monotonic, **{"draw": lambda: 0.0, **more})
+    mint = Mint(issuer, store, budgets, tells, clock.monotonic, wait)
+    return CredentialCache(mint, store, tells, clock.monotonic, **{"draw": lambda: 0.0, **more})

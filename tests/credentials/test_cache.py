@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from broker.credentials.credential import Credential
 from broker.credentials.scope import Scope
+from broker.credentials.timekeeping import Timekeeper
 from broker.errors import RateLimited, UpstreamError, UpstreamUnavailable
 from tests.doubles import NOW, Clock, IssuerDouble, Threads, open_cache, some_demand, some_scope
 
@@ -447,11 +448,12 @@ class TestFleet:
         assert first() == second()
         assert len(issuer.calls) == 1
 
-    def test_one_round_trip(self, open_asker, raw_redis):
-        """A hit in Redis is one command."""
+    def test_one_round_trip(self, open_asker, raw_redis, clock):
+        """A hit in Redis is one command, also for a process that has been idle."""
         open_asker()()
         reader = open_asker()
         reader.cache._store.ping()  # connects
+        clock.tick(100)
         before = raw_redis.info("stats")["total_commands_processed"]
         reader()
         assert raw_redis.info("stats")["total_commands_processed"] - before == 2  # INFO itself is one
@@ -697,6 +699,54 @@ class TestForgetting:
         assert ask().secret_id == "AKID2"
 
 
+class TrueTime:
+    """Tencent's clock, which nobody steps."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> int:
+        """The current second."""
+        return int(self.now)
+
+
+class DatedIssuer(IssuerDouble):
+    """An issuer whose answers tell a timekeeper what time it is."""
+
+    def __init__(self, true: TrueTime, keeper: Timekeeper) -> None:
+        super().__init__(true)
+        self.keeper = keeper
+
+    def issue(self, scope, permit) -> Credential:
+        """The next credential; the answer is dated."""
+        credential = super().issue(scope, permit)
+        self.keeper.observe(self.clock(), 0)
+        return credential
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -3600, -30, 30, 3600, 86_400])
+def test_stepped_clock(clock, seconds):
+    """A step of the local clock serves nothing dead and storms nobody: one call of STS, and all that lives is used."""
+    true = TrueTime()
+    keeper = Timekeeper(clock, clock.monotonic)
+    issuer = DatedIssuer(true, keeper)
+    cache = open_cache(issuer, clock, tells=keeper)
+    scopes = [some_scope(f"u{number}") for number in range(100)]
+    for scope in scopes:
+        cache.get(some_demand(scope, 360, 360), keeper())
+    clock.step(seconds)
+    given = [cache.get(some_demand(scope, 360, 360), keeper()) for scope in scopes]
+    assert len(issuer.calls) <= 101
+    for credential, now in given:
+        assert abs(now - NOW) <= 30
+        assert credential.expires_at - NOW >= 360
+    clock.tick(1800)
+    true.now += 1800
+    for scope in scopes[:5]:
+        credential, _ = cache.get(some_demand(scope, 360, 360), keeper())
+        assert credential.expires_at - true.now >= 360
+
+
 @settings(derandomize=True, max_examples=80, deadline=None, database=None)
 @given(
     st.lists(
@@ -716,35 +766,22 @@ def test_expiry_truth(steps):
 
     `true` is Tencent's clock; the local one is stepped, or sleeps, and is corrected by each answer of STS.
     """
-    from broker.credentials.timekeeping import Timekeeper
-
-    clock, true = Clock(), [float(NOW)]
+    clock, true = Clock(), TrueTime()
     keeper = Timekeeper(clock, clock.monotonic)
-    issuer = IssuerDouble(lambda: int(true[0]))
-    given = issuer.issue
-    expiries: dict[str, int] = {}
-
-    def issue(scope, permit):
-        credential = given(scope, permit)
-        keeper.observe(true[0], 0)
-        expiries[credential.secret_id] = credential.expires_at
-        return credential
-
-    issuer.issue = issue
-    cache = open_cache(issuer, clock)
-    cache._clock = cache._mint._clock = keeper
+    issuer = DatedIssuer(true, keeper)
+    cache = open_cache(issuer, clock, tells=keeper)
     for what, pause, seconds, lifetime, name in steps:
         issuer.lifetime = lifetime
         if what == "step":
             clock.step(1250 - pause)
         elif what == "sleep":
             clock.step(pause)
-            true[0] += pause
+            true.now += pause
         elif what == "down":
             issuer.script = [UpstreamUnavailable("sts_unavailable", "down")]
         else:
             clock.tick(pause)
-            true[0] += pause
+            true.now += pause
         try:
             credential, now = cache.get(some_demand(some_scope(name), seconds + 60, 960), keeper())
         except UpstreamUnavailable:
@@ -753,4 +790,4 @@ def test_expiry_truth(steps):
             until(lambda: cache._renewals._threads == 0)
         assert now + seconds + 60 <= credential.expires_at
         # Without skew a signature ends a minute before; steps below five seconds are not noticed.
-        assert true[0] + seconds <= expiries[credential.secret_id]
+        assert true.now + seconds <= issuer.expiries[int(credential.secret_id[4:]) - 1]
