@@ -221,6 +221,50 @@ class TestFlights:
         assert {(type(error), error.code) for error in results} == {(UpstreamError, "sts_refused")}
         assert len(issuer.calls) == 1
 
+    @pytest.mark.parametrize(
+        ("error", "seconds"),
+        [(UpstreamError("sts_refused", "STS refused: X"), 60), (UpstreamUnavailable("sts_unavailable", "down"), 2)],
+    )
+    @pytest.mark.parametrize("whole_source", [False, True])
+    def test_failure_is_remembered(self, ask, issuer, clock, error, seconds, whole_source):
+        """STS is not asked again while a failure is remembered: for this scope, or for any if it is the source's."""
+        error.whole_source = whole_source
+        issuer.script = [error]
+        for pause in (0, seconds - 1):
+            clock.tick(pause)
+            with pytest.raises(type(error)) as caught:
+                ask()
+            assert (caught.value.code, caught.value.detail) == (error.code, error.detail)
+        if whole_source:
+            with pytest.raises(type(error)):
+                ask(some_scope("u2"))
+        else:
+            assert ask(some_scope("u2"))
+        asked = len(issuer.calls)
+        clock.tick(1)
+        assert ask().secret_id == f"AKID{asked + 1}"
+
+    def test_source_that_hangs(self, ask, issuer, clock):
+        """A source that did not answer is tried by one flight; others are refused at once, and hits are served."""
+        warm = ask(some_scope("warm"))
+        assert issuer.arrived.acquire(timeout=10)
+        down = UpstreamUnavailable("sts_unavailable", "down", whole_source=True)
+        issuer.script = [down]
+        with pytest.raises(UpstreamUnavailable):
+            ask(some_scope("a"))
+        assert issuer.arrived.acquire(timeout=10)
+        clock.tick(2)
+        issuer.gate.clear()
+        trying = Threads(1, lambda n: ask(some_scope("b")))
+        assert issuer.arrived.acquire(timeout=10)
+        for name in ("c", "d", "e"):
+            with pytest.raises(UpstreamUnavailable, match="finding out"):
+                ask(some_scope(name))
+        assert ask(some_scope("warm")) is warm
+        issuer.gate.set()
+        assert trying.join()[0].secret_id == "AKID3"
+        assert ask(some_scope("c")).secret_id == "AKID4"
+
     def test_bug_is_not_kept(self, ask, issuer):
         """A failure that STS has nothing to do with ends its flight: the next ask is a new one."""
         issuer.script = [RuntimeError("a bug")]
@@ -562,6 +606,14 @@ class TestFleet:
             with pytest.raises(error):
                 ask(some_scope(name))  # the last exceeds the budget of three cold calls
         assert raw_redis.keys("*:lease") == []
+
+    def test_published_meanwhile(self, open_asker, raw_redis, issuer, clock):
+        """Who comes to claim and finds what another has just published takes that, and leaves no lease behind."""
+        open_asker()()
+        late = open_asker()
+        assert late.cache._mint.obtain(some_scope(), 960, None, clock.monotonic() + 10).secret_id == "AKID1"
+        assert raw_redis.keys("*:lease") == []
+        assert len(issuer.calls) == 1
 
     def test_renewed_once(self, open_asker, issuer, clock):
         """One process renews, the others take over what it got."""
