@@ -85,6 +85,12 @@ class TestShares:
         assert sum(charged(budgets, Caller(f"u{number}", "bff"), 1) for number in range(150)) == 100
         assert charged(budgets, Caller("u1", "other-bff"), 1) == 1
 
+    def test_key_alone(self):
+        """A key that acts for nobody spends its own share, not that of callers without a name."""
+        budgets = Budgets(400, None)
+        assert charged(budgets, Caller(None, "bff")) == 100
+        assert charged(budgets, Caller()) == 100
+
     def test_nobody(self):
         """The operator's own errands are not charged."""
         Budgets(400, None).charge(None)
