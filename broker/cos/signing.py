@@ -45,7 +45,7 @@ class Window(NamedTuple):
 class Signer:
     """One credential, ready to sign: what its secrets contribute to every signature is computed once."""
 
-    __slots__ = ("_last", "_query_id", "_query_token", "_secret_id", "_secret_key", "_token", "_token_alone")
+    __slots__ = ("_query_id", "_secret_id", "_secret_key", "_token", "_token_alone")
 
     def __init__(self, secret_id: str, secret_key: str, session_token: str) -> None:
         self._secret_id = secret_id
@@ -53,8 +53,6 @@ class Signer:
         self._secret_key = secret_key
         self._token = session_token
         self._token_alone = pair_list({TOKEN_NAME: session_token})
-        self._query_token = f"&{TOKEN_NAME}={quote_plus(session_token)}"
-        self._last = _WindowKey(secret_key, Window(0, 0))
 
     def __repr__(self) -> str:
         return f"Signer(…{self._secret_id[-6:]})"
@@ -63,7 +61,7 @@ class Signer:
         """The `Authorization` value of a request (the official SDK's `get_auth`); the token is a signed header."""
         names, http_headers = pair_list({**request.headers, TOKEN_NAME: self._token})
         param_names, http_parameters = pair_list(request.params)
-        key = self._window_key(window)
+        key = _window_key(self._secret_key, window)
         signature = key.sign(http_string(request.method, request.key, http_parameters, http_headers))
         return (
             f"q-sign-algorithm=sha1&q-ak={self._secret_id}&q-sign-time={key.key_time}&q-key-time={key.key_time}"
@@ -78,23 +76,17 @@ class Signer:
         names, http_headers = pair_list(request.headers)
         params = request.params
         param_names, http_parameters = pair_list({**params, TOKEN_NAME: self._token}) if params else self._token_alone
-        key = self._window_key(window)
+        key = _window_key(self._secret_key, window)
         signature = key.sign(http_string(request.method, request.key, http_parameters, http_headers))
         return (
             f"{request.base_url}/{encode_key(request.key)}?q-sign-algorithm=sha1&q-ak={self._query_id}{key.query_times}"
             f"&q-header-list={names.quoted}&q-url-param-list={param_names.quoted}&q-signature={signature}"
-            f"{query(params) if params else ''}{self._query_token}"
+            f"{query(params) if params else ''}&{self._token_alone[1]}"
         )
 
     def presigned_download_url(self, request: Request, window: Window) -> str:
         """A pre-signed GET (the official SDK's `get_presigned_download_url`)."""
         return self.presigned_url(request._replace(method="GET"), window)
-
-    def _window_key(self, window: Window) -> _WindowKey:
-        key = self._last
-        if key.window != window:
-            key = self._last = _WindowKey(self._secret_key, window)
-        return key
 
 
 class _WindowKey:
@@ -122,6 +114,11 @@ class _WindowKey:
         inner.update(f"{hashed(http_string)}\n".encode())
         outer.update(inner.digest())
         return outer.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _window_key(secret_key: str, window: Window) -> _WindowKey:
+    return _WindowKey(secret_key, window)
 
 
 class Names(NamedTuple):
