@@ -1,15 +1,40 @@
-"""`python -m tests.bench`: every benchmark, as a table. Linux (it pins processes to cores), two cores or more."""
+"""`python -m tests.bench [SECTION …]`: all benchmarks or some, as a table and as JSON. Linux, two cores or more."""
 
 from __future__ import annotations
 
-from tests.bench import presign, requests
+import argparse
+import json
+from pathlib import Path
+
+from tests.bench import credentials, herd, presign, renewals, requests
+from tests.bench.figures import HEADINGS, machine
+
+_SECTIONS = {
+    "presign": presign.measure,
+    "requests": requests.measure,
+    "credentials": credentials.measure,
+    "herd": herd.measure,
+    "renewals": renewals.measure,
+}
 
 
 def main() -> None:
-    """Measure and print."""
-    for benchmark in (presign, requests):
-        for what, unit, figure in benchmark.measure():
-            print(f"{what:<60} {figure:>10.{0 if figure >= 1000 else 2}f} {unit}")
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(_SECTIONS)}; all by default")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="file to write (%(default)s)")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.sections if name not in _SECTIONS]:
+        parser.error(f"{unknown[0]!r} is none of {', '.join(_SECTIONS)}")
+    result = {"machine": machine(), "figures": {}}
+    print(", ".join(f"{name} {fact}" for name, fact in result["machine"].items()))
+    print(HEADINGS)
+    for name in arguments.sections or _SECTIONS:
+        figures = _SECTIONS[name]()
+        print(f"\n{name}", *(figure.row() for figure in figures), sep="\n", flush=True)
+        result["figures"][name] = [figure.record() for figure in figures]
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

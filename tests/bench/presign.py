@@ -9,6 +9,7 @@ from collections.abc import Callable
 from qcloud_cos import CosConfig, CosS3Client
 
 from broker.cos.signing import Request, Signer, Window
+from tests.bench.figures import Figure
 
 ROUNDS, CALLS = 9, 3_000
 SECRET_ID, SECRET_KEY, TOKEN = f"AKID{'x' * 64}", "x" * 44, "x" * 560
@@ -23,8 +24,8 @@ HEADERS = {
 }
 
 
-def measure() -> list[tuple[str, str, float]]:
-    """(what, unit, figure): medians of rounds that alternate between the SDK and us."""
+def measure() -> list[Figure]:
+    """Medians of rounds that alternate between the SDK and us."""
     client = CosS3Client(CosConfig(Region=REGION, SecretId=SECRET_ID, SecretKey=SECRET_KEY))
     signer = Signer(SECRET_ID, SECRET_KEY, TOKEN)
     tick = iter(range(10**9))
@@ -41,7 +42,7 @@ def measure() -> list[tuple[str, str, float]]:
 
         return sign
 
-    figures = []
+    figures: list[Figure] = []
     for method, headers in (("PUT", HEADERS), ("GET", {})):
         sdk, warm, cold = _medians(
             theirs(method, headers),
@@ -49,10 +50,10 @@ def measure() -> list[tuple[str, str, float]]:
             ours(method, headers, same_second=False),
         )
         figures += [
-            (f"pre-signed {method}, official SDK", "µs", sdk),
-            (f"pre-signed {method}, broker", "µs", warm),
-            (f"pre-signed {method}, broker, a new second for every URL", "µs", cold),
-            (f"pre-signed {method}, SDK / broker", "times", sdk / warm),
+            Figure(f"pre-signed {method}, official SDK", "µs", sdk),
+            Figure(f"pre-signed {method}, broker", "µs", warm),
+            Figure(f"pre-signed {method}, broker, a new second for every URL", "µs", cold),
+            Figure(f"pre-signed {method}, SDK / broker", "times", sdk / warm),
         ]
     return figures
 
