@@ -7,7 +7,6 @@ scopes cannot starve the ones in use, and no caller may spend more than its shar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Protocol
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -55,9 +54,8 @@ class Budgets:
         cold = max(per_second - -(-per_second // KEPT_FOR_RENEWALS), 1)
         self._cold_calls = RateLimitItemPerSecond(cold, namespace="cold")
         self._connection = connection
-        # Both are made when they are needed: the library's memory starts a thread, which a fork would lose.
+        # Made when it is needed: the library's memory starts a thread, which a fork would lose.
         self._memory: SlidingWindowCounterRateLimiter | None = None
-        self._shared: SlidingWindowCounterRateLimiter | None = None
 
     def charge(self, payer: Payer | None) -> None:
         """Take one cold scope from the shares of who asks. Raises RateLimited."""
@@ -83,17 +81,12 @@ class Budgets:
         if self._connection is not None:
             name = f"{_PREFIX}:{{{item.key_for(*names)}}}"
             try:
-                return self._connection.run(name, self._hit(item, names))
+                # Each node of a cluster has a client of its own.
+                return self._connection.run(
+                    name, lambda client: SlidingWindowCounterRateLimiter(_SharedStorage(client)).hit(item, *names)
+                )
             except Unavailable:
                 pass  # counted by every process for itself meanwhile
         if self._memory is None:
             self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         return self._memory.hit(item, *names)
-
-    def _hit(self, item: RateLimitItem, names: tuple[str, ...]) -> Callable[[Client], bool]:
-        def hit(client: Client) -> bool:
-            if self._shared is None:
-                self._shared = SlidingWindowCounterRateLimiter(_SharedStorage(client))
-            return self._shared.hit(item, *names)
-
-        return hit

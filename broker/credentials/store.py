@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +25,9 @@ from broker.credentials.sealing import Sealer
 from broker.fleet.connection import Connection, Unavailable
 
 LEASE_MILLISECONDS = 10_000
+# A holder that lives has heard from STS by now, which takes 8 s at the most. Who waits gives it up for lost, so that
+# there is time left for a call of its own.
+LAPSING_MILLISECONDS = 1_500
 _EPOCH = "broker:epoch"
 _EPOCH_SECONDS = 7 * 24 * 3600  # longer than any credential lives
 _FOREIGN, _BATCH = "foreign", 500
@@ -92,13 +95,15 @@ class CredentialStore:
             pipeline = client.pipeline(transaction=False)
             pipeline.set(lease, token, nx=True, px=LEASE_MILLISECONDS)
             pipeline.pttl(lease)
-            pipeline.mget([credential, failure])
+            pipeline.mget([credential, failure, lease])
             return pipeline.execute()
 
         leased, left, found = self._connection.run(lease, command)
         if not leased and (left == -1 or left > LEASE_MILLISECONDS):
             self._foreign("a lease that does not lapse")
             self._connection.run(lease, lambda client: client.delete(lease))
+        elif not leased and left < LAPSING_MILLISECONDS:
+            self.release(fingerprint, found[2])
         return Shared(self._credential(fingerprint, found[0]), self._failure(fingerprint, found[1]), bool(leased))
 
     def publish(self, fingerprint: str, token: str | None, credential: Credential, outline: Outline, now: int) -> None:
@@ -114,7 +119,7 @@ class CredentialStore:
         sealed = self._sealer.seal(_serialise_failure(failure), _context("failure", fingerprint))
         self._settle(fingerprint, token, ("failure",), sealed, failure.seconds)
 
-    def release(self, fingerprint: str, token: str | None) -> None:
+    def release(self, fingerprint: str, token: str | bytes | None) -> None:
         """Give back the lease, if it is still ours."""
         if token is not None:
             lease = _name(fingerprint, "lease")
@@ -135,8 +140,8 @@ class CredentialStore:
     def listed(self) -> Iterator[Listed]:
         """Every credential that is kept and opens, in no order."""
         pattern = "broker:{*}:credential"
-        names = self._connection.run(_EPOCH, lambda client: list(client.scan_iter(match=pattern, count=_BATCH)))
-        for batch in _batches(names):
+        found = self._connection.everywhere(lambda client: list(client.scan_iter(match=pattern, count=_BATCH)))
+        for batch in self._batches([name for names in found for name in names], bytes.decode):
             for name, value in zip(batch, self._values(batch), strict=True):
                 fingerprint = name.decode()[len("broker:{") : -len("}:credential")]
                 plaintext = self._open("credential", fingerprint, value)
@@ -146,7 +151,7 @@ class CredentialStore:
     def forget(self, fingerprints: Iterable[str]) -> int:
         """Drop credentials, with failures and leases; every process notices by the epoch. How many there were."""
         dropped = 0
-        for batch in _batches(list(fingerprints)):
+        for batch in self._batches(fingerprints, lambda fingerprint: _name(fingerprint, "credential")):
             # The lease as well: who is about to publish a credential of before does not.
             dropped += self._drop(batch, "credential")
             self._drop(batch, "failure", "lease")
@@ -170,6 +175,11 @@ class CredentialStore:
         except Unavailable:
             self.release(fingerprint, token)  # a full server still deletes
             raise
+
+    def _batches(self, items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Sequence[Item]]:
+        for group in self._connection.together(items, name):
+            for start in range(0, len(group), _BATCH):
+                yield group[start : start + _BATCH]
 
     def _values(self, names: Sequence[bytes]) -> list[object]:
         def command(client: Any) -> list[object]:
@@ -208,11 +218,6 @@ class CredentialStore:
 
     def _foreign(self, what: str) -> None:
         self._connection.episodes.met(_FOREIGN, f"Redis holds {what}: passed over")
-
-
-def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]
 
 
 def _name(fingerprint: str, kind: str) -> str:

@@ -32,10 +32,12 @@ class Episodes:
             self._count(kind)
             self._logger.warning("%s", message)
 
+    def lasts(self, kind: str) -> bool:
+        """Whether a trouble of this kind has begun and nobody has said that it is over."""
+        return kind in self._last
+
     def over(self, kind: str, message: str) -> None:
         """The trouble of this kind is over, if there was one."""
-        if kind not in self._last:
-            return
         with self._lock:
             ended = self._last.pop(kind, None) is not None
         if ended:

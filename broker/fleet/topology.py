@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 # Others would override our time-outs and retries.
 _OPTIONS = {"redis": {"db"}, "rediss": {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}, "unix": {"db"}}
+_ENCODED = "a password's own / ? # @ are percent-encoded"
 _DEFAULT_PORTS = {"redis+sentinel": 26379, "redis+cluster": 6379}
 
 Node = tuple[str, int]
@@ -34,6 +35,11 @@ class Topology:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    @property
+    def clustered(self) -> bool:
+        """Whether keys are spread over several servers."""
+        return self.scheme == "redis+cluster"
+
 
 def parse(url: str) -> Topology:
     """The topology that a URL names. Raises TopologyError."""
@@ -46,16 +52,20 @@ def parse(url: str) -> Topology:
 def _single(scheme: str, url: str) -> Topology:
     try:
         parts = urlsplit(url)
-        located = parts.path if scheme == "unix" else parts.hostname
-        port = parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise TopologyError("must hold a host and a port 1..65535") from None
-    if not located or port == 0:
-        raise TopologyError(f"must hold a {'path' if scheme == 'unix' else 'host'} after {scheme}://")
-    if scheme != "unix":
-        _database(parts.path.strip("/"))
-    if set(parse_qs(parts.query, keep_blank_values=True)) - _OPTIONS[scheme]:
+    if scheme == "unix" and (host or not parts.path):
+        raise TopologyError("must hold an absolute path after unix://")
+    if scheme != "unix" and (not host or port == 0):
+        raise TopologyError(f"must hold a host after {scheme}://")
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if set(options) - _OPTIONS[scheme]:
         raise TopologyError(f"takes the options {', '.join(sorted(_OPTIONS[scheme]))} alone")
+    for database in [*options.get("db", []), *([] if scheme == "unix" else [parts.path.strip("/")])]:
+        _database(database)
+    if parts.fragment:
+        raise TopologyError(f"must hold no # ({_ENCODED})")
     return Topology(scheme, url)
 
 
@@ -67,6 +77,8 @@ def _several(scheme: str, url: str) -> Topology:
     userinfo, _, hosts = authority.rpartition("@")
     username, separator, password = userinfo.partition(":")
     segments = [unquote(segment) for segment in path.split("/") if segment]
+    if "@" in path:
+        raise TopologyError(f"must hold no @ after its hosts ({_ENCODED})")
     if scheme == "redis+cluster" and segments:
         raise TopologyError("a cluster has no database: must end after its hosts")
     if scheme == "redis+sentinel" and not 1 <= len(segments) <= 2:
@@ -95,5 +107,5 @@ def _node(text: str, default_port: int) -> Node:
 
 def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdigit()):
-        raise TopologyError("must end in the number of a database (a password's own / ? # @ are percent-encoded)")
+        raise TopologyError(f"must end in the number of a database ({_ENCODED})")
     return int(text or 0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from broker.credentials.credential import Credential
 from broker.credentials.scope import Scope
+from broker.credentials.store import LAPSING_MILLISECONDS
 from broker.credentials.timekeeping import Timekeeper
 from broker.errors import RateLimited, UpstreamError, UpstreamUnavailable
 from tests.doubles import NOW, Clock, IssuerDouble, Threads, open_cache, some_demand, some_scope
@@ -581,13 +582,14 @@ class TestFleet:
         assert len(issuer.calls) == 1
 
     def test_leader_that_died(self, open_asker, issuer, raw_redis):
-        """A lease that nobody gives back lapses, and who waits competes for it."""
+        """A lease that nobody gives back lapses while there is time for a call, and who waits competes for it."""
         fingerprint = issuer.fingerprint(some_scope())
-        raw_redis.set(f"broker:{{{fingerprint}}}:lease", "the dead", px=300)
+        raw_redis.set(f"broker:{{{fingerprint}}}:lease", "the dead", px=LAPSING_MILLISECONDS + 300)
         asked = time.monotonic()
         processes = [open_asker() for _ in range(3)]
         assert {one.secret_id for one in Threads(6, lambda n: processes[n % 3]()).join()} == {"AKID1"}
         assert time.monotonic() - asked >= 0.25
+        assert raw_redis.exists(f"broker:{{{fingerprint}}}:lease") == 0
         assert len(issuer.calls) == 1
 
     @pytest.mark.parametrize("kind", ["string", "list"])

@@ -10,7 +10,7 @@ import pytest
 from broker.credentials.credential import Credential
 from broker.credentials.failures import Failure
 from broker.credentials.scope import Outline
-from broker.credentials.store import CredentialStore
+from broker.credentials.store import LAPSING_MILLISECONDS, CredentialStore
 from broker.fleet.connection import Unavailable
 from tests.credentials.conftest import KEY
 from tests.doubles import NOW
@@ -170,6 +170,13 @@ class TestLease:
         assert store.claim(FINGERPRINT, "a").leased
         assert [line for line in lines() if "lease" in line] == lines()
         assert len(lines()) == 1
+
+    @pytest.mark.parametrize(("more", "free"), [(-200, True), (800, False)])
+    def test_about_to_lapse(self, store, raw_redis, more, free):
+        """A holder that has had its time is given up for lost, before those who wait have none left."""
+        raw_redis.set(LEASE, "a", px=LAPSING_MILLISECONDS + more)
+        assert not store.claim(FINGERPRINT, "b").leased
+        assert store.claim(FINGERPRINT, "b").leased is free
 
     def test_one_slot(self, store, raw_redis, credential):
         """All keys of a scope are in one slot of a cluster."""
