@@ -54,7 +54,7 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
-@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 512), help="Threads in each process.")
+@click.option("--threads", default=32, show_default=True, type=click.IntRange(1, 512), help="Threads in each process.")
 @_reports_errors
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Serve the API; everything else comes from the environment."""

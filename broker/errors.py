@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Subject = Literal["scope", "source", "network"]
 
 NEEDS_AUTHENTICATION = "this needs the header Authorization with a JWT or an API key (ID.SECRET) as bearer token"
 
@@ -151,15 +153,16 @@ class RateLimited(RequestError):
 class UpstreamError(BrokerError):
     """Tencent's STS refused for good; asking again changes nothing.
 
-    `whole_source`: the refusal is about the key that asks or about STS itself, whatever is asked for.
+    `about` says what else would fail: `scope`, the same ask by anybody; `source`, any ask with the same key; `network`,
+    any ask of this process.
     """
 
     status = 502
 
-    def __init__(self, code: str, detail: str, *, whole_source: bool = False) -> None:
+    def __init__(self, code: str, detail: str, *, about: Subject = "scope") -> None:
         super().__init__(detail)
         self.code = code
-        self.whole_source = whole_source
+        self.about = about
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -167,8 +170,8 @@ class UpstreamUnavailable(UpstreamError):
 
     status = 503
 
-    def __init__(self, code: str, detail: str, retry_after_seconds: int = 1, *, whole_source: bool = False) -> None:
-        super().__init__(code, detail, whole_source=whole_source)
+    def __init__(self, code: str, detail: str, retry_after_seconds: int = 1, *, about: Subject = "scope") -> None:
+        super().__init__(code, detail, about=about)
         self.retry_after_seconds = retry_after_seconds
 
 

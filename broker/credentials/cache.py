@@ -2,7 +2,8 @@
 
 A flight is a search in progress that others share: its leader looks into Redis, and if there is nothing, a thread of
 its own asks STS, so that nobody waits longer than `WAIT_SECONDS` whatever hangs. Look-up and joining happen under one
-lock; nothing is asked of the network while it is held.
+lock; nothing is asked of the network while it is held. Who comes while STS is known not to answer does not wait: a
+server has so many threads, and they are for those who can be served.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cachetools import TLRUCache, TTLCache
 from broker.credentials.credential import Credential
 from broker.credentials.demand import Demand
 from broker.credentials.lifetimes import FRESH_SECONDS, SPREAD, renewal_at, usable
-from broker.credentials.minting import WAIT_SECONDS, Mint
+from broker.credentials.minting import WAIT_SECONDS, Mint, not_answering
 from broker.credentials.renewals import Renewals
 from broker.credentials.scope import Scope
 from broker.credentials.store import CredentialStore
@@ -52,6 +53,7 @@ class Flight(Future["Credential | None"]):
         super().__init__()
         self.began = began
         self.epoch = epoch
+        self.asks_sts = False
 
 
 class Lent(NamedTuple):
@@ -124,6 +126,8 @@ class CredentialCache:
             assert flight is not None  # noqa: S101  what is not remembered is searched for
             if leads:
                 self._lead(flight, demand, payer, deadline)
+            elif flight.asks_sts and self._mint.troubled:
+                raise not_answering()
             credential = self._landed(flight, scope, deadline, leads=leads)
             now, monotonic = self._clock(), self._monotonic()
             if credential is not None and usable(credential.expires_at, required_seconds, now):
@@ -157,6 +161,7 @@ class CredentialCache:
                 return
             with self._lock:  # too old for this ask, but not for every other
                 self._keep(demand, found, flight.epoch, now)
+        flight.asks_sts = True
         search = threading.Thread(target=self._search, args=(flight, demand, payer, deadline), name="broker-flight")
         search.daemon = True  # its ask waits for it; once that is gone, nobody does
         try:
@@ -210,6 +215,7 @@ class CredentialCache:
             if entry is None or demand.scope in self._flights:
                 return
             flight = self._flights[demand.scope] = Flight(self._monotonic(), self._epochs)
+            flight.asks_sts = True
 
         def serves(credential: Credential) -> bool:
             due = renewal_at(credential.issued_at, credential.expires_at, demand.need_seconds, SPREAD)

@@ -2,8 +2,7 @@
 
     look            Redis knows it, or knows why there is none
     claim           one process holds the lease, the others wait for what it publishes, or for the lease to lapse
-    charge          who asks has calls left
-    permit          nothing is known against asking this source now, and the fleet has calls left
+    permit          nothing is known against asking this source now; who asks has calls left, and so has the fleet
     issue           STS, in at most three tries
     publish, fail   for everybody who waits; the lease is given back
 
@@ -21,7 +20,7 @@ from typing import Protocol
 from cachetools import TLRUCache
 
 from broker.credentials.credential import Credential
-from broker.credentials.failures import PERMANENT_SECONDS, Failure, failure_of
+from broker.credentials.failures import PASSING_SECONDS, PERMANENT_SECONDS, Failure, failure_of
 from broker.credentials.lifetimes import fresh, usable
 from broker.credentials.scope import Scope
 from broker.credentials.store import CredentialStore, Shared
@@ -34,6 +33,8 @@ WAIT_SECONDS = 10.0  # for a credential, all in all
 _SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.025, 0.1
 _REMEMBERED = 10_000
 _CLOCKS_DIFFER_SECONDS = 5
+# An STS that did not answer so long ago is asked as if nothing had been; while it hangs there is news more often.
+_TROUBLE_SECONDS = 30.0
 _NOTHING = Shared(None, None)
 
 
@@ -81,8 +82,13 @@ class Mint:
         self._failures: TLRUCache[str, tuple[Failure, float]] = TLRUCache(
             _REMEMBERED, ttu=lambda name, kept, now: kept[1], timer=monotonic
         )
-        # A source that does not answer is asked by one flight at a time: threads are for those who can be served.
-        self._breaker = Breaker(pause_seconds=2.0, probe_seconds=WAIT_SECONDS)
+        # A source that does not answer is tried once in so long: threads are for those who can be served.
+        self._breaker = Breaker(PASSING_SECONDS, PASSING_SECONDS, _TROUBLE_SECONDS)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether STS did not answer just now, so that nobody should count on it."""
+        return self._breaker.lasts(self._monotonic())
 
     def look(self, scope: Scope) -> Credential | None:
         """The credential that the fleet has. Raises UpstreamError for a failure that is still remembered."""
@@ -166,8 +172,7 @@ class Mint:
     ) -> Credential:
         try:
             with self._telling(fingerprint, token):
-                self._budgets.charge(payer)
-                credential = self._issuer.issue(scope, self._permit(renewal=renewal))
+                credential = self._issuer.issue(scope, self._permit(payer, renewal=renewal))
         except _NotAsked as error:
             raise error.reason from None
         if self._store is not None:
@@ -182,18 +187,19 @@ class Mint:
             yield
         except UpstreamError as error:
             failure = failure_of(error, self._clock())
-            subject = self._issuer.source_fingerprint if error.whole_source else fingerprint
-            self._remember(subject, failure)
-            if error.whole_source and not failure.permanent:
-                self._breaker.failed(self._monotonic())
-            else:
+            source = self._issuer.source_fingerprint
+            self._remember(fingerprint if error.about == "scope" else source, failure)
+            if error.about == "scope" or failure.permanent:
                 self._breaker.succeeded()
+            else:
+                self._breaker.failed(self._monotonic())
             with contextlib.suppress(Unavailable):
-                if self._store is not None and subject == fingerprint:
-                    self._store.fail(fingerprint, token, failure)
-                elif self._store is not None:
-                    self._store.fail(subject, None, failure)
+                if self._store is not None and error.about == "source":
+                    self._store.fail(source, None, failure)
                     self._store.release(fingerprint, token)
+                elif self._store is not None:
+                    # Others may well reach STS; but who waits for this scope has waited long enough.
+                    self._store.fail(fingerprint, token, failure)
             raise
         except BaseException:
             with contextlib.suppress(Unavailable):
@@ -203,9 +209,9 @@ class Mint:
         else:
             self._breaker.succeeded()
 
-    def _permit(self, *, renewal: bool) -> Callable[[], None]:
+    def _permit(self, payer: Payer | None, *, renewal: bool) -> Callable[[], None]:
         source = self._issuer.source_fingerprint
-        admitted = False
+        admitted = False  # and charged: the tries of one call are one
 
         def check() -> None:
             nonlocal admitted
@@ -214,11 +220,13 @@ class Mint:
                 with contextlib.suppress(Unavailable):
                     self._check(self._store.failure(source))
             if not admitted and self._breaker.waits(self._monotonic()):
-                raise _not_answering()
+                raise not_answering()
+            if not admitted:
+                self._budgets.charge(payer)
             self._budgets.spend(renewal=renewal)
             admitted = admitted or self._breaker.admits(self._monotonic())
             if not admitted:
-                raise _not_answering()
+                raise not_answering()
 
         def permit() -> None:
             try:
@@ -244,5 +252,6 @@ class Mint:
             self._failures[name] = failure, self._monotonic() + failure.seconds
 
 
-def _not_answering() -> UpstreamUnavailable:
+def not_answering() -> UpstreamUnavailable:
+    """What to tell those whom a call would keep waiting that may never be answered."""
     return UpstreamUnavailable("sts_unavailable", "STS did not answer just now; one call is finding out", 2)

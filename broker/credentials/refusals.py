@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broker.errors import UpstreamError, UpstreamUnavailable
+from broker.errors import Subject, UpstreamError, UpstreamUnavailable
 
 # Refusals that asking again does not change; anything else may pass.
 _PERMANENT = (
@@ -63,12 +63,13 @@ def refusal(code: str, request_id: str | None) -> Refusal:
     passing = _among(code, _THROTTLING) or code == _CLOCK
     if _among(code, _PERMANENT) and not passing:
         own = _among(code, _CONFIGURATION)
-        return Refusal(UpstreamError("sts_refused", f"STS refused: {told}", whole_source=own), "refused", 1, not own)
+        about: Subject = "source" if own else "scope"
+        return Refusal(UpstreamError("sts_refused", f"STS refused: {told}", about=about), "refused", 1, not own)
     error = UpstreamUnavailable(
         "sts_unavailable",
         f"STS does not serve now: {told}",
         retry_after_seconds=2,
-        whole_source=passing or _among(code, _NETWORK),
+        about="source" if passing else "network" if _among(code, _NETWORK) else "scope",
     )
     tries = 2 if code == _CLOCK else 3 if _among(code, _RETRYABLE) else 1
     return Refusal(error, "throttled" if _among(code, _THROTTLING) else "unavailable", tries)

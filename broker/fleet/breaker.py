@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 
@@ -9,12 +10,14 @@ class Breaker:
     """Lets calls through until one fails; from then on one probe at a time. Instants are of a monotonic clock.
 
     The first probe comes `pause_seconds` after the failure; one that says nothing counts as lost after `probe_seconds`.
-    No lock is held while a call is made.
+    A failure is forgotten after `memory_seconds`. No lock is held while a call is made.
     """
 
-    def __init__(self, pause_seconds: float, probe_seconds: float) -> None:
+    def __init__(self, pause_seconds: float, probe_seconds: float, memory_seconds: float = math.inf) -> None:
         self._pause_seconds = pause_seconds
         self._probe_seconds = probe_seconds
+        self._memory_seconds = memory_seconds
+        self._forgotten_at = 0.0
         self._lock = threading.Lock()
         self._next_probe: float | None = None
 
@@ -23,14 +26,18 @@ class Breaker:
         """Whether calls go through: the last one did not fail."""
         return self._next_probe is None
 
+    def lasts(self, now: float) -> bool:
+        """Whether there was a failure, and nothing better since."""
+        return self._next_probe is not None and now < self._forgotten_at
+
     def waits(self, now: float) -> bool:
         """Whether it would not admit a call now."""
         next_probe = self._next_probe
-        return next_probe is not None and now < next_probe
+        return next_probe is not None and now < min(next_probe, self._forgotten_at)
 
     def admits(self, now: float) -> bool:
         """Whether to call now. The call must be followed by `failed` or `succeeded`."""
-        if self._next_probe is None:
+        if self._next_probe is None or now >= self._forgotten_at:
             return True
         with self._lock:
             if self._next_probe is None:
@@ -44,6 +51,7 @@ class Breaker:
         """A call has failed."""
         with self._lock:
             self._next_probe = now + self._pause_seconds
+            self._forgotten_at = now + self._memory_seconds
 
     def succeeded(self) -> None:
         """A call has been answered."""

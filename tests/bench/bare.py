@@ -28,4 +28,4 @@ def load_app() -> Flask:
 
 
 if __name__ == "__main__":
-    run(load_app, "127.0.0.1", int(sys.argv[1]), 1, 8)
+    run(load_app, "127.0.0.1", int(sys.argv[1]), 1, 32)

@@ -226,17 +226,17 @@ class TestFlights:
         ("error", "seconds"),
         [(UpstreamError("sts_refused", "STS refused: X"), 60), (UpstreamUnavailable("sts_unavailable", "down"), 2)],
     )
-    @pytest.mark.parametrize("whole_source", [False, True])
-    def test_failure_is_remembered(self, ask, issuer, clock, error, seconds, whole_source):
+    @pytest.mark.parametrize("about", ["scope", "source", "network"])
+    def test_failure_is_remembered(self, ask, issuer, clock, error, seconds, about):
         """STS is not asked again while a failure is remembered: for this scope, or for any if it is the source's."""
-        error.whole_source = whole_source
+        error.about = about
         issuer.script = [error]
         for pause in (0, seconds - 1):
             clock.tick(pause)
             with pytest.raises(type(error)) as caught:
                 ask()
             assert (caught.value.code, caught.value.detail) == (error.code, error.detail)
-        if whole_source:
+        if about != "scope":
             with pytest.raises(type(error)):
                 ask(some_scope("u2"))
         else:
@@ -246,11 +246,10 @@ class TestFlights:
         assert ask().secret_id == f"AKID{asked + 1}"
 
     def test_source_that_hangs(self, ask, issuer, clock):
-        """A source that did not answer is tried by one flight; others are refused at once, and hits are served."""
+        """A source that did not answer is tried by one flight; nobody else waits for it, and hits are served."""
         warm = ask(some_scope("warm"))
         assert issuer.arrived.acquire(timeout=10)
-        down = UpstreamUnavailable("sts_unavailable", "down", whole_source=True)
-        issuer.script = [down]
+        issuer.script = [UpstreamUnavailable("sts_unavailable", "down", about="network")]
         with pytest.raises(UpstreamUnavailable):
             ask(some_scope("a"))
         assert issuer.arrived.acquire(timeout=10)
@@ -258,13 +257,47 @@ class TestFlights:
         issuer.gate.clear()
         trying = Threads(1, lambda n: ask(some_scope("b")))
         assert issuer.arrived.acquire(timeout=10)
-        for name in ("c", "d", "e"):
+        for name in ("b", "c", "d"):
             with pytest.raises(UpstreamUnavailable, match="finding out"):
                 ask(some_scope(name))
         assert ask(some_scope("warm")) is warm
         issuer.gate.set()
         assert trying.join()[0].secret_id == "AKID3"
         assert ask(some_scope("c")).secret_id == "AKID4"
+
+    def test_hung_try(self, ask, issuer, clock):
+        """A try that hangs does not keep others from finding out, one every two seconds, that STS answers again."""
+        issuer.script = [UpstreamUnavailable("sts_unavailable", "down", about="network")]
+        with pytest.raises(UpstreamUnavailable):
+            ask(some_scope("a"))
+        assert issuer.arrived.acquire(timeout=10)
+        clock.tick(2)
+        issuer.held = some_scope("hung")
+        issuer.gate.clear()
+        hanging = Threads(1, lambda n: ask(some_scope("hung")))
+        assert issuer.arrived.acquire(timeout=10)
+        clock.tick(1)
+        with pytest.raises(UpstreamUnavailable, match="finding out"):
+            ask(some_scope("b"))
+        clock.tick(1)
+        assert ask(some_scope("b")).secret_id == "AKID3"
+        assert ask(some_scope("c")).secret_id == "AKID4"
+        issuer.gate.set()
+        hanging.join()
+
+    def test_old_trouble(self, ask, issuer, clock):
+        """What STS did half a minute ago keeps nobody from asking, however many come at once."""
+        issuer.script = [UpstreamUnavailable("sts_unavailable", "down", about="network")]
+        with pytest.raises(UpstreamUnavailable):
+            ask(some_scope("a"))
+        clock.tick(30)
+        assert issuer.arrived.acquire(timeout=10)
+        issuer.gate.clear()
+        threads = Threads(MANY, lambda n: ask(some_scope(f"s{n % 4}")))
+        for _ in range(4):
+            assert issuer.arrived.acquire(timeout=10)
+        issuer.gate.set()
+        assert len({one.secret_id for one in threads.join()}) == 4
 
     def test_bug_is_not_kept(self, ask, issuer):
         """A failure that STS has nothing to do with ends its flight: the next ask is a new one."""
@@ -550,8 +583,8 @@ class TestFleet:
     @pytest.mark.parametrize(
         "error",
         [
-            UpstreamError("sts_refused", "STS refused: AuthFailure.X", whole_source=True),
-            UpstreamUnavailable("sts_unavailable", "throttled", whole_source=True),
+            UpstreamError("sts_refused", "STS refused: AuthFailure.X", about="source"),
+            UpstreamUnavailable("sts_unavailable", "throttled", about="source"),
         ],
     )
     def test_failure_of_the_source(self, open_asker, issuer, error):
@@ -568,6 +601,37 @@ class TestFleet:
                 second(some_scope(name))
         assert len(issuer.calls) == 2
         assert second(some_scope("warm")) == warm == first(some_scope("warm"))
+
+    def test_blind_process(self, open_asker, issuer):
+        """A process that does not reach STS fails alone: others are told of the scope it failed for, no more."""
+        blind, seeing = open_asker(), open_asker()
+        issuer.script = [UpstreamUnavailable("sts_unavailable", "no route", about="network")]
+        with pytest.raises(UpstreamUnavailable):
+            blind(some_scope("a"))
+        with pytest.raises(UpstreamUnavailable, match="no route"):
+            blind(some_scope("b"))
+        with pytest.raises(UpstreamUnavailable, match="no route"):
+            seeing(some_scope("a"))
+        assert seeing(some_scope("b")).secret_id == "AKID2"
+        assert blind(some_scope("b")).secret_id == "AKID2"
+
+    def test_not_charged_for_nothing(self, open_asker, issuer, clock):
+        """Asks that STS is not troubled with cost a caller nothing of its share."""
+
+        class Caller:
+            sub, key_id = "patient", None
+
+        issuer.script = [UpstreamUnavailable("sts_unavailable", "throttled", about="source")]
+        first, second = open_asker(), open_asker()
+        with pytest.raises(UpstreamUnavailable):
+            first(some_scope("a"))
+        for number in range(150):
+            with pytest.raises(UpstreamUnavailable):
+                second.cache.get(some_demand(some_scope(f"s{number}")), clock(), Caller())
+        clock.tick(10)
+        store = second.cache._store
+        store._connection.run("", lambda client: client.delete(f"broker:{{{issuer.source_fingerprint}}}:failure"))
+        assert second.cache.get(some_demand(some_scope("s0")), clock(), Caller()).credential.secret_id == "AKID2"
 
     def test_failing_leader_elsewhere(self, open_asker, issuer):
         """Who waits in another process is told what the leader was told, and makes no call."""

@@ -140,30 +140,30 @@ def test_not_permitted():
 
 
 @pytest.mark.parametrize(
-    ("code", "error", "whole_source", "tries", "answered"),
+    ("code", "error", "about", "tries", "answered"),
     [
-        ("AuthFailure.SignatureFailure", UpstreamError, True, 1, False),
-        ("UnauthorizedOperation", UpstreamError, True, 1, False),
-        ("FailedOperation.TempKeyNotAllowed", UpstreamError, True, 1, False),
-        ("InvalidParameter.AccessKeyNotSupport", UpstreamError, True, 1, False),
-        ("InvalidParameter.StrategyFormatError", UpstreamError, False, 1, True),
-        ("InvalidParameter.GrantOtherResource", UpstreamError, False, 1, True),
-        ("ResourceNotFound.RoleNotFound", UpstreamError, False, 1, True),
-        ("MissingParameter", UpstreamError, False, 1, True),
-        ("RequestLimitExceeded", UpstreamUnavailable, True, 3, False),
-        ("InvalidParameter.OverLimit", UpstreamUnavailable, True, 3, False),
-        ("ClientNetworkError", UpstreamUnavailable, True, 3, False),
-        ("InternalError.DbError", UpstreamUnavailable, False, 3, False),
-        ("AuthFailure.SignatureExpire", UpstreamUnavailable, True, 2, False),
-        ("RequestLimitExceededX", UpstreamUnavailable, False, 1, False),
-        ("AuthFailureX", UpstreamUnavailable, False, 1, False),
+        ("AuthFailure.SignatureFailure", UpstreamError, "source", 1, False),
+        ("UnauthorizedOperation", UpstreamError, "source", 1, False),
+        ("FailedOperation.TempKeyNotAllowed", UpstreamError, "source", 1, False),
+        ("InvalidParameter.AccessKeyNotSupport", UpstreamError, "source", 1, False),
+        ("InvalidParameter.StrategyFormatError", UpstreamError, "scope", 1, True),
+        ("InvalidParameter.GrantOtherResource", UpstreamError, "scope", 1, True),
+        ("ResourceNotFound.RoleNotFound", UpstreamError, "scope", 1, True),
+        ("MissingParameter", UpstreamError, "scope", 1, True),
+        ("RequestLimitExceeded", UpstreamUnavailable, "source", 3, False),
+        ("InvalidParameter.OverLimit", UpstreamUnavailable, "source", 3, False),
+        ("ClientNetworkError", UpstreamUnavailable, "network", 3, False),
+        ("InternalError.DbError", UpstreamUnavailable, "scope", 3, False),
+        ("AuthFailure.SignatureExpire", UpstreamUnavailable, "source", 2, False),
+        ("RequestLimitExceededX", UpstreamUnavailable, "scope", 1, False),
+        ("AuthFailureX", UpstreamUnavailable, "scope", 1, False),
     ],
 )
-def test_codes(code, error, whole_source, tries, answered):
+def test_codes(code, error, about, tries, answered):
     """What a code means: for good or not, about the source or the scope, worth how many tries."""
     found = refusal(code, "r-1")
     assert isinstance(found, Refusal)
-    assert (type(found.error), found.error.whole_source) == (error, whole_source)
+    assert (type(found.error), found.error.about) == (error, about)
     assert (found.tries, found.answered) == (tries, answered)
     assert f"{code}, RequestId r-1" in found.error.detail
     assert "RequestId" not in refusal(code, None).error.detail

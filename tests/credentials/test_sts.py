@@ -198,7 +198,7 @@ class TestEmulator:
         refused_itself = code.startswith(("AuthFailure", "UnauthorizedOperation", "FailedOperation.TempKey"))
         assert issuer.serving == (error is UpstreamError and not refused_itself)
         throttled = code.startswith(("RequestLimitExceeded", "InvalidParameter.OverLimit"))
-        assert caught.value.whole_source == (refused_itself or throttled)
+        assert caught.value.about == ("source" if refused_itself or throttled else "scope")
         emulator.reset()
         assert issue(issuer, Scope(document("a/*", "GetObject"), 1800)).secret_id
         assert issuer.serving
@@ -349,7 +349,7 @@ class TestBadAnswers:
         with pytest.raises(UpstreamUnavailable) as caught:
             issue(issuer, Scope("{}", 1800))
         assert time.monotonic() - began < 2
-        assert (caught.value.code, caught.value.whole_source) == ("sts_unavailable", True)
+        assert (caught.value.code, caught.value.about) == ("sts_unavailable", "network")
         assert not issuer.serving
 
     def test_many_threads(self, answers):

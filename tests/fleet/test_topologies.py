@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import RateLimited, UpstreamError
+from broker.errors import RateLimited, Subject, UpstreamError
 from broker.fleet.connection import TIMEOUT_SECONDS
 from broker.limits import Budgets
 from tests.doubles import Threads, some_scope
@@ -140,20 +140,20 @@ class TestSharing:
         assert len(set(map(repr, asks.join()))) == 1
         assert fleet.calls(SCOPES[0]) == 1
 
-    @pytest.mark.parametrize("whole_source", [False, True])
-    def test_failure(self, fleet: Fleet, pair: Pair, whole_source: bool) -> None:
+    @pytest.mark.parametrize("about", ["scope", "source"])
+    def test_failure(self, fleet: Fleet, pair: Pair, about: Subject) -> None:
         """What STS refuses to one process it is not asked by the other; a refused source is asked for nothing."""
-        fleet.issuer.script = [UpstreamError("sts_refused", "STS refused: no", whole_source=whole_source)]
+        fleet.issuer.script = [UpstreamError("sts_refused", "STS refused: no", about=about)]
         for process in pair:
             with pytest.raises(UpstreamError, match="STS refused: no"):
                 process.get(SCOPES[0])
         assert fleet.calls(SCOPES[0]) == 1
-        if whole_source:
+        if about == "source":
             with pytest.raises(UpstreamError, match="STS refused: no"):
                 pair[1].get(SCOPES[1])
         else:
             assert pair[1].get(SCOPES[1])
-        assert fleet.calls(SCOPES[1]) == (not whole_source)
+        assert fleet.calls(SCOPES[1]) == (about == "scope")
 
     def test_budget(self, pair: Pair) -> None:
         """Every caller has one share of new scopes, whichever process is asked and wherever the share is counted."""
