@@ -13,6 +13,7 @@ from broker import logs, parts, vending
 from broker.credentials.cache import CredentialCache
 from broker.credentials.issuing import Issuer
 from broker.credentials.minting import Mint
+from broker.credentials.renewals import Renewals
 from broker.credentials.sealing import Sealer
 from broker.credentials.store import CredentialStore
 from broker.credentials.timekeeping import Timekeeper
@@ -84,6 +85,8 @@ class Broker:
         )
         mint = Mint(self._issuer, store, Budgets(settings.sts_budget, connection), timekeeper, monotonic, time.sleep)
         cache = CredentialCache(mint, store, timekeeper, monotonic, count=metrics.renewal)
+        background = Renewals(at_once=1)
+        timekeeper.asks(lambda: background.request("the time", self._issuer.ask_time))
         self._desk = vending.Desk(lambda: self._catalog, cache, timekeeper)
         if app is not None:
             self.init_app(app, url_prefix)

@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 from cachetools import TLRUCache, TTLCache
@@ -91,7 +92,7 @@ class CredentialCache:
         self._short: TTLCache[Scope, Credential] = TTLCache(entries, FRESH_SECONDS, timer=monotonic)
         self._flights: dict[Scope, Flight] = {}
         self._lock = threading.Lock()
-        self._renewals: Renewals[Demand] = Renewals(self._renew)
+        self._renewals = Renewals()
         self._heard_at = monotonic()
         self._hearing = False
         self._epoch: bytes | None = None
@@ -121,7 +122,7 @@ class CredentialCache:
                         flight = self._flights[scope] = Flight(monotonic, self._epochs)
             if entry is not None and flight is None:
                 if now >= entry.renewal_at and demand.ahead and monotonic >= entry.paused_until:
-                    self._renewals.request(scope, demand)
+                    self._renewals.request(scope, partial(self._renew, demand))
                 return Lent(entry.credential, now)
             assert flight is not None  # noqa: S101  what is not remembered is searched for
             if leads:

@@ -95,6 +95,10 @@ class Issuer:
                     raise refusal.error from None
                 self._sleep(pause)
 
+    def ask_time(self) -> None:
+        """Have STS tell the timekeeper what time it is, if it answers."""
+        self._sts.ask_time()
+
     @property
     def _source_name(self) -> str:
         return _TEMPORARY if self.temporary else self._source.secret_id

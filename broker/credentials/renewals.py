@@ -11,31 +11,29 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
 
 AT_ONCE = 8
 
-Item = TypeVar("Item")
+Work = Callable[[], None]
 logger = logging.getLogger("broker.credentials")
 
 
-class Renewals(Generic[Item]):
-    """Does `work` for what is requested, each subject once at a time, `at_once` side by side."""
+class Renewals:
+    """Does what is requested, for each subject once at a time, `at_once` side by side."""
 
-    def __init__(self, work: Callable[[Item], None], at_once: int = AT_ONCE) -> None:
-        self._work = work
+    def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[Hashable, Item] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, Work] = OrderedDict()
         self._working: set[Hashable] = set()
         self._threads = 0
 
-    def request(self, subject: Hashable, item: Item) -> None:
-        """Have a subject renewed soon, by `item`, unless that is so already."""
+    def request(self, subject: Hashable, work: Work) -> None:
+        """Have `work` done soon, unless there is some for the subject already."""
         with self._lock:
             if subject in self._working or subject in self._waiting:
                 return
-            self._waiting[subject] = item
+            self._waiting[subject] = work
             if self._threads >= self._at_once:
                 return
             self._threads += 1
@@ -48,20 +46,20 @@ class Renewals(Generic[Item]):
 
     def _run(self) -> None:
         while (turn := self._next()) is not None:
-            subject, item = turn
+            subject, work = turn
             try:
-                self._work(item)
+                work()
             except Exception:
                 logger.exception("bug: a renewal failed")
             finally:
                 with self._lock:
                     self._working.discard(subject)
 
-    def _next(self) -> tuple[Hashable, Item] | None:
+    def _next(self) -> tuple[Hashable, Work] | None:
         with self._lock:
             if not self._waiting or not threading.main_thread().is_alive():
                 self._threads -= 1
                 return None
-            subject, item = self._waiting.popitem(last=False)
+            subject, work = self._waiting.popitem(last=False)
             self._working.add(subject)
-            return subject, item
+            return subject, work

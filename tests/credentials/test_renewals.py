@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Work:
         self.done.append(item)
 
 
-def until_idle(renewals: Renewals[int]) -> None:
+def until_idle(renewals: Renewals) -> None:
     """Wait for the last thread to end."""
     deadline = time.monotonic() + 10
     while renewals._threads:
@@ -41,9 +42,9 @@ def until_idle(renewals: Renewals[int]) -> None:
 def test_side_by_side():
     """So many at once, the others in their turn, none lost."""
     work = Work()
-    renewals = Renewals(work, at_once=3)
+    renewals = Renewals(at_once=3)
     for number in range(10):
-        renewals.request(f"s{number}", number)
+        renewals.request(f"s{number}", partial(work, number))
     for _ in range(3):
         assert work.begun.acquire(timeout=10)
     assert not work.begun.acquire(timeout=0.05)
@@ -55,15 +56,15 @@ def test_side_by_side():
 def test_once_at_a_time():
     """A subject that waits or is worked on is not requested twice; afterwards it may be again."""
     work = Work()
-    renewals = Renewals(work, at_once=1)
+    renewals = Renewals(at_once=1)
     for number in range(5):
-        renewals.request("a", number)
-        renewals.request("b", 100 + number)
+        renewals.request("a", partial(work, number))
+        renewals.request("b", partial(work, 100 + number))
     assert work.begun.acquire(timeout=10)
-    renewals.request("a", 7)
+    renewals.request("a", partial(work, 7))
     work.gate.set()
     until_idle(renewals)
-    renewals.request("a", 8)
+    renewals.request("a", partial(work, 8))
     until_idle(renewals)
     assert work.done == [0, 100, 8]
 
@@ -77,9 +78,9 @@ def test_bug():
             raise RuntimeError("a bug")
         done.append(item)
 
-    renewals = Renewals(work, at_once=1)
-    renewals.request("a", 0)
-    renewals.request("b", 1)
+    renewals = Renewals(at_once=1)
+    renewals.request("a", partial(work, 0))
+    renewals.request("b", partial(work, 1))
     until_idle(renewals)
     assert done == [1]
 
@@ -89,9 +90,9 @@ def test_no_thread_without_work():
     before = threading.active_count()
     work = Work()
     work.gate.set()
-    renewals = Renewals(work)
+    renewals = Renewals()
     assert threading.active_count() == before
-    renewals.request("a", 1)
+    renewals.request("a", partial(work, 1))
     until_idle(renewals)
     assert work.done == [1]
 
@@ -107,9 +108,9 @@ def work(item):
     begun.set()
     time.sleep(0.3)
     print("done", item, flush=True)
-renewals = Renewals(work, at_once=1)
+renewals = Renewals(at_once=1)
 for number in range(5):
-    renewals.request(number, number)
+    renewals.request(number, lambda number=number: work(number))
 begun.wait()
 {ending if "exit" in ending else ""}
 """

@@ -406,6 +406,22 @@ class TestClock:
             issue(issuer, Scope(document("b/*", "GetObject"), 1800))
             assert emulator.stats()["sts"] == {"GetFederationToken": 3}
 
+    @pytest.mark.parametrize("off", [0, -7200, 7200])
+    def test_asked_alone(self, off):
+        """STS tells the time to whoever asks, without a credential being made or a call being counted."""
+        clock = Clock(int(time.time()) + off)
+        keeper = Timekeeper(clock, clock.monotonic)
+        with Emulator(SOURCE, buckets={BUCKET: REGION}) as emulator:
+            issuer = Issuer(source_key(*SOURCE), emulator.url, REGION, keeper)
+            assert keeper.doubtful
+            issuer.ask_time()
+            assert emulator.stats() == {"sts": {}, "cos": {}}
+        assert not keeper.doubtful
+        assert abs(keeper() - time.time()) <= 3
+        keeper(), clock.step(60), keeper()
+        issuer.ask_time()  # nobody answers, and nobody minds
+        assert keeper.doubtful
+
     def test_date_of_a_refusal(self, answers):
         """Refusals are dated, too."""
         answers.date = NOW + 600

@@ -109,6 +109,35 @@ class TestSteps:
         assert keeper() == NOW
 
 
+class TestDoubt:
+    """Nobody has said what time it is."""
+
+    def test_asks(self, keeper, clock):
+        """Whoever is asked for the time has STS asked, every two seconds, until it answers."""
+        asked = []
+        keeper.asks(lambda: asked.append(clock.monotonic() - 1000))
+        for _ in range(50):
+            keeper()
+            clock.tick(0.1)
+        assert [round(at, 1) for at in asked] == [0, 2, 4]
+        keeper.observe(clock(), 0)
+        clock.tick(60)
+        keeper()
+        assert (len(asked), keeper.doubtful) == (3, False)
+
+    @pytest.mark.parametrize("seconds", [-300, 300])
+    def test_step(self, keeper, clock, seconds):
+        """A step of the local clock is a new doubt, and is asked about at once."""
+        asked = []
+        keeper.asks(lambda: asked.append(1))
+        keeper(), keeper.observe(NOW, 0)
+        clock.step(seconds)
+        keeper(), keeper()
+        assert (len(asked), keeper.doubtful) == (2, True)
+        keeper.observe(NOW, 0)
+        assert (keeper(), keeper.doubtful) == (NOW, False)
+
+
 @settings(derandomize=True, database=None)
 @given(st.lists(st.tuples(st.sampled_from(["tick", "step", "sleep", "answer"]), st.integers(0, 5000))))
 def test_never_late(happenings):
