@@ -19,19 +19,16 @@ from cachetools import TLRUCache, TTLCache
 
 from broker.credentials.credential import Credential
 from broker.credentials.demand import Demand
+from broker.credentials.forgetting import Forgetting
 from broker.credentials.lifetimes import FRESH_SECONDS, SPREAD, renewal_at, usable
 from broker.credentials.minting import WAIT_SECONDS, Mint, not_answering
 from broker.credentials.renewals import Renewals
 from broker.credentials.scope import Scope
 from broker.credentials.store import CredentialStore
 from broker.errors import RateLimited, UpstreamError, UpstreamUnavailable
-from broker.fleet.connection import Unavailable
 from broker.limits import Payer
 
 ENTRIES = 10_000
-# What was forgotten on purpose is gone from here within the second of these; asks pay for hearing of it after the first
-# once a second.
-_HEARING_SECONDS, _DEAF_SECONDS = 1.0, 2.0
 _AFTER_FAILURE_SECONDS, _AFTER_ANOTHER_SECONDS = 2.0, 1.0
 
 
@@ -79,7 +76,6 @@ class CredentialCache:
         count: Callable[[str], None] = lambda outcome: None,
     ) -> None:
         self._mint = mint
-        self._store = store
         self._clock = clock
         self._monotonic = monotonic
         self._draw = draw
@@ -93,10 +89,8 @@ class CredentialCache:
         self._flights: dict[Scope, Flight] = {}
         self._lock = threading.Lock()
         self._renewals = Renewals()
-        self._heard_at = monotonic()
-        self._hearing = False
-        self._epoch: bytes | None = None
-        self._epochs = 0
+        self._forgetting = Forgetting(store, monotonic)
+        self._epochs = 0  # how often memory was dropped: what was looked for before does not come into it
 
     def get(self, demand: Demand, now: int, payer: Payer | None = None) -> Lent:
         """A credential that lives as long as demanded, counted from the instant beside it: `now`, or later.
@@ -106,25 +100,16 @@ class CredentialCache:
         """
         scope, required_seconds = demand.scope, demand.required_seconds
         monotonic = self._monotonic()
-        if monotonic - self._heard_at >= _HEARING_SECONDS:
-            self._hear(monotonic)
+        if self._forgetting.due(monotonic) and self._forgetting.hear(monotonic, empty=not self._memory):
+            self._forget()
         deadline = monotonic + WAIT_SECONDS
         while True:
-            with self._lock:
-                entry = self._remembered(scope)
-                if entry is not None and usable(entry.credential.expires_at, required_seconds, now):
-                    flight = None
-                else:
-                    self._check_short(scope, required_seconds, now)
-                    flight = self._flights.get(scope)
-                    leads = flight is None
-                    if flight is None:
-                        flight = self._flights[scope] = Flight(monotonic, self._epochs)
-            if entry is not None and flight is None:
-                if now >= entry.renewal_at and demand.ahead and monotonic >= entry.paused_until:
+            found = self._find(scope, required_seconds, now, monotonic)
+            if isinstance(found, Entry):
+                if now >= found.renewal_at and demand.ahead and monotonic >= found.paused_until:
                     self._renewals.request(scope, partial(self._renew, demand))
-                return Lent(entry.credential, now)
-            assert flight is not None  # noqa: S101  what is not remembered is searched for
+                return Lent(found.credential, now)
+            flight, leads = found
             if leads:
                 self._lead(flight, demand, payer, deadline)
             elif flight.asks_sts and self._mint.troubled:
@@ -137,16 +122,32 @@ class CredentialCache:
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
 
+    def _find(self, scope: Scope, required_seconds: int, now: int, monotonic: float) -> Entry | tuple[Flight, bool]:
+        """What is remembered and lives long enough; else the flight to wait for, and whether it is ours to lead."""
+        with self._lock:
+            entry = self._remembered(scope)
+            if entry is not None and usable(entry.credential.expires_at, required_seconds, now):
+                return entry
+            latest = self._short.get(scope)
+            if latest is not None and not usable(latest.expires_at, required_seconds, now):
+                raise _too_short(latest, required_seconds, now)
+            flight = self._flights.get(scope)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[scope] = Flight(monotonic, self._epochs)
+            return flight, True
+
     def _remembered(self, scope: Scope) -> Entry | None:
         try:
             return self._memory[scope]  # `get` would look, and ask the clock, twice
         except KeyError:
             return None
 
-    def _check_short(self, scope: Scope, required_seconds: int, now: int) -> None:
-        latest = self._short.get(scope)
-        if latest is not None and not usable(latest.expires_at, required_seconds, now):
-            raise _too_short(latest, required_seconds, now)
+    def _forget(self) -> None:
+        with self._lock:
+            # What was not dropped is in Redis still, one round trip away.
+            self._memory.clear()
+            self._epochs += 1
 
     def _lead(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
         # Redis answers at once or not at all; what STS does is waited for like everybody else does.
@@ -233,33 +234,6 @@ class CredentialCache:
             entry.paused_until = self._monotonic() + pause
             self._count(outcome)
             self._land(flight, demand, landed)
-
-    def _hear(self, monotonic: float) -> None:
-        if self._store is None:
-            self._heard_at = float("inf")
-            return
-        if not self._memory:  # nothing to forget
-            self._heard_at = monotonic
-            return
-        if self._hearing and monotonic - self._heard_at < _DEAF_SECONDS:
-            return  # somebody is asking already
-        self._hearing = True
-        try:
-            epoch = self._store.epoch()
-            self._heed(epoch, monotonic)
-        except Unavailable:
-            self._heed(None, monotonic)  # nothing is forgotten while Redis is down
-        finally:
-            self._hearing = False
-
-    def _heed(self, epoch: bytes | None, monotonic: float) -> None:
-        with self._lock:
-            if epoch is not None and epoch != self._epoch:
-                # What was not forgotten is in Redis still, one round trip away.
-                self._memory.clear()
-                self._epoch = epoch
-                self._epochs += 1
-            self._heard_at = max(self._heard_at, monotonic)
 
 
 def _too_short(credential: Credential, required_seconds: int, now: int) -> UpstreamUnavailable:

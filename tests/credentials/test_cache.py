@@ -22,9 +22,10 @@ MANY = 20
 class Asker:
     """A cache, asked as vending asks it: at the clock's present second."""
 
-    def __init__(self, cache, clock: Clock) -> None:
+    def __init__(self, cache, clock: Clock, store=None) -> None:
         self.cache = cache
         self.clock = clock
+        self.store = store
 
     def __call__(self, scope: Scope | None = None, required: int = 960, **more) -> Credential:
         """The credential that an ask gets; it lives long enough."""
@@ -46,7 +47,7 @@ def open_asker(issuer, clock, open_store, redis_url):
 
     def make(url: str = redis_url, issuer: IssuerDouble = issuer, **more) -> Asker:
         store = open_store(url)
-        return Asker(open_cache(issuer, clock, store, store._connection, **more), clock)
+        return Asker(open_cache(issuer, clock, store, store._connection, **more), clock, store)
 
     return make
 
@@ -530,7 +531,7 @@ class TestFleet:
         """A hit in Redis is one command, also for a process that has been idle."""
         open_asker()()
         reader = open_asker()
-        reader.cache._store.ping()  # connects
+        reader.store.ping()  # connects
         clock.tick(100)
         before = raw_redis.info("stats")["total_commands_processed"]
         reader()
@@ -629,7 +630,7 @@ class TestFleet:
             with pytest.raises(UpstreamUnavailable):
                 second.cache.get(some_demand(some_scope(f"s{number}")), clock(), Caller())
         clock.tick(10)
-        store = second.cache._store
+        store = second.store
         store._connection.run("", lambda client: client.delete(f"broker:{{{issuer.source_fingerprint}}}:failure"))
         assert second.cache.get(some_demand(some_scope("s0")), clock(), Caller()).credential.secret_id == "AKID2"
 
@@ -780,7 +781,7 @@ class TestForgetting:
         """A Redis that has lost everything has not forgotten on purpose: memory goes on serving."""
         ask = open_asker()
         ask()
-        ask.cache._store.forget([])
+        ask.store.forget([])
         clock.tick(1)
         ask()
         raw_redis.flushall()
@@ -796,7 +797,7 @@ class TestForgetting:
         issuer.gate.clear()
         leading = Threads(1, lambda n: ask())
         assert issuer.arrived.acquire(timeout=10)
-        ask.cache._store.forget([issuer.fingerprint(some_scope())])
+        ask.store.forget([issuer.fingerprint(some_scope())])
         clock.tick(1)
         assert ask(some_scope("other")).secret_id == "AKID1"
         issuer.gate.set()
