@@ -160,12 +160,12 @@ class Mint:
             raise Unavailable
         shared = self._store.claim(fingerprint, token)
         credential = shared.credential if shared.credential is not None and serves(shared.credential) else None
-        if shared.leased and (credential is not None or shared.failure is not None):
-            with contextlib.suppress(Unavailable):
-                self._store.release(fingerprint, token)
+        settled = credential is not None or self._lasts(shared.failure)
+        if shared.leased and settled:
+            self._tell(lambda store: store.release(fingerprint, token))
         if credential is None:
             self._check(shared.failure)
-        return Shared(credential, None, shared.leased and credential is None)
+        return Shared(credential, None, shared.leased and not settled)
 
     def _issue(
         self, scope: Scope, fingerprint: str, token: str | None, payer: Payer | None, *, renewal: bool
@@ -175,9 +175,7 @@ class Mint:
                 credential = self._issuer.issue(scope, self._permit(payer, renewal=renewal))
         except _NotAsked as error:
             raise error.reason from None
-        if self._store is not None:
-            with contextlib.suppress(Unavailable):
-                self._store.publish(fingerprint, token, credential, scope.outline(), self._clock())
+        self._tell(lambda store: store.publish(fingerprint, token, credential, scope.outline(), self._clock()))
         return credential
 
     @contextlib.contextmanager
@@ -193,18 +191,15 @@ class Mint:
                 self._breaker.succeeded()
             else:
                 self._breaker.failed(self._monotonic())
-            with contextlib.suppress(Unavailable):
-                if self._store is not None and error.about == "source":
-                    self._store.fail(source, None, failure)
-                    self._store.release(fingerprint, token)
-                elif self._store is not None:
-                    # Others may well reach STS; but who waits for this scope has waited long enough.
-                    self._store.fail(fingerprint, token, failure)
+            if error.about == "source":
+                self._tell(lambda store: store.fail(source, None, failure))
+                self._tell(lambda store: store.release(fingerprint, token))
+            else:
+                # Others may well reach STS where we do not; but who waits for this scope has waited long enough.
+                self._tell(lambda store: store.fail(fingerprint, token, failure))
             raise
         except BaseException:
-            with contextlib.suppress(Unavailable):
-                if self._store is not None:
-                    self._store.release(fingerprint, token)
+            self._tell(lambda store: store.release(fingerprint, token))
             raise
         else:
             self._breaker.succeeded()
@@ -236,11 +231,18 @@ class Mint:
 
         return permit
 
+    def _tell(self, tell: Callable[[CredentialStore], None]) -> None:
+        if self._store is not None:
+            with contextlib.suppress(Unavailable):
+                tell(self._store)
+
     def _check(self, failure: Failure | None) -> None:
-        now = self._clock()
+        if failure is not None and self._lasts(failure):
+            raise failure.error(self._clock())
+
+    def _lasts(self, failure: Failure | None) -> bool:
         # Redis keeps a failure no longer than this; what somebody brings back later is no news.
-        if failure is not None and -_CLOCKS_DIFFER_SECONDS < failure.until - now <= PERMANENT_SECONDS:
-            raise failure.error(now)
+        return failure is not None and -_CLOCKS_DIFFER_SECONDS < failure.until - self._clock() <= PERMANENT_SECONDS
 
     def _remembered(self, name: str) -> Failure | None:
         with self._lock:
