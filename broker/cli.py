@@ -184,7 +184,7 @@ def list_credentials(which: str | None, form: str) -> None:
     """List cached credentials, all or those of a route or a fingerprint (its first 8 digits or more). No secrets."""
     from broker import inventory
 
-    found = list(_inventory().find(which))
+    found = _inventory().find(which)
     if form == "json":
         click.echo(json.dumps([holding.described() for holding in found], indent=2))
         return
@@ -201,7 +201,7 @@ def list_credentials(which: str | None, form: str) -> None:
 def forget_credentials(which: str) -> None:
     """Drop cached credentials: from Redis at once, from every process within 2 s. Those handed out live on."""
     dropped = _inventory().forget(which)
-    click.echo(f"{_counted(dropped, 'credential')} dropped from Redis; every process follows within 2 s")
+    click.echo(f"{_counted(dropped, 'credential')} dropped from Redis; every process drops its own within 2 s")
 
 
 @main.group()
@@ -236,10 +236,13 @@ def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | No
 
 
 def _inventory() -> Any:
+    import logging
+
     from broker import inventory
     from broker.app import system_clock
     from broker.settings import Settings
 
+    logging.getLogger("broker").addHandler(logging.NullHandler())  # the outcome says it all
     return inventory.opened(Settings.from_environ(serving=False), system_clock())
 
 

@@ -43,7 +43,7 @@ def _how_to_use(world: local.World, picture: Path) -> str:
     size = picture.stat().st_size
     headers = f'{{"Content-Type": "image/png", "Content-Length": "{size}"}}'
     return f"""
-broker    {world.url}      emulator of STS and COS    {world.emulator.url}      Ctrl-C ends both
+# broker    {world.url}      emulator of STS and COS    {world.emulator.url}      Ctrl-C ends both
 
 # The routes that a BFF may use for its user u1:
 curl -sS {world.url}/v1 {bff}

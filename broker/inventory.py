@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from broker.fleet.connection import Connection, Unavailable
 from broker.policy.routes import Route
 from broker.settings import Settings
 
-_FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
+_FINGERPRINT = re.compile(r"[0-9a-fA-F]{8,64}")
 _WHOLE = 64
 COLUMNS = ("FINGERPRINT", "ROUTES", "ACTIONS", "BUCKET/KEYS", "SECRET ID", "LEFT")
 _SHOWN = 6  # of a SecretId, and twice as many of a fingerprint: enough to tell one from another
@@ -33,9 +33,12 @@ class Holding:
 
     def described(self) -> dict[str, Any]:
         """All there is to tell."""
-        credential, outline = self.listed.credential, self.listed.outline
+        if self.listed.opened is None:
+            return {"fingerprint": self.listed.fingerprint, "opens": False}
+        credential, outline = self.listed.opened
         return {
             "fingerprint": self.listed.fingerprint,
+            "opens": True,
             "routes": self.routes,
             "resource": outline.resource,
             "actions": outline.actions,
@@ -48,9 +51,12 @@ class Holding:
 
     def row(self) -> tuple[str, ...]:
         """The same in brief, in the order of COLUMNS."""
-        credential, outline = self.listed.credential, self.listed.outline
+        fingerprint = self.listed.fingerprint[: 2 * _SHOWN]
+        if self.listed.opened is None:
+            return fingerprint, "?", "?", "sealed with a key that BROKER_CACHE_KEYS does not hold", "?", "?"
+        credential, outline = self.listed.opened
         return (
-            self.listed.fingerprint[: 2 * _SHOWN],
+            fingerprint,
             ",".join(self.routes) or "-",
             ",".join(action.removeprefix("name/cos:") for action in outline.actions),
             outline.resource.rpartition(":")[2],
@@ -67,31 +73,51 @@ class Inventory:
     routes: Mapping[str, Route]
     now: int
 
-    def find(self, which: str | None) -> Iterator[Holding]:
+    def find(self, which: str | None) -> list[Holding]:
         """All that is cached, or what belongs to a route or a fingerprint. Raises ConfigurationError."""
         self._check(which)
-        try:
-            for listed in self.store.listed():
-                routes = tuple(name for name, route in self.routes.items() if route.covers(listed.outline))
-                if which is None or which in routes or (which not in self.routes and _begins(listed, which)):
-                    yield Holding(listed, routes, self.now)
-        except Unavailable:
-            raise _no_answer() from None
+        return [holding for holding in self._all() if which is None or self._belongs(holding, which)]
 
     def forget(self, which: str) -> int:
         """Drop what belongs to a route or a fingerprint; how much of it was in Redis. Raises ConfigurationError."""
-        fingerprints = {holding.listed.fingerprint for holding in self.find(which)}
+        self._check(which)
+        holdings = self._all()
+        fingerprints = {holding.listed.fingerprint for holding in holdings if self._belongs(holding, which)}
         if which not in self.routes and len(which) == _WHOLE:
-            fingerprints.add(which)  # what Redis has lost may still be in somebody's memory
+            fingerprints.add(which.lower())  # what Redis has lost may still be in somebody's memory
         try:
-            return self.store.forget(sorted(fingerprints))
-        except Unavailable:
-            raise _no_answer() from None
+            dropped = self.store.forget(sorted(fingerprints))
+        except Unavailable as error:
+            raise _failed(f"Redis did not do it, ask again: {error}") from None
+        closed = sum(holding.listed.opened is None for holding in holdings)
+        if closed and which in self.routes:
+            raise _failed(
+                f"{dropped} dropped, but {closed} more are sealed with a key that BROKER_CACHE_KEYS does not hold, and "
+                "may be of this route: set the fleet's keys, or name fingerprints"
+            )
+        return dropped
+
+    def _all(self) -> list[Holding]:
+        try:
+            return [Holding(listed, self._routes_of(listed), self.now) for listed in self.store.listed()]
+        except Unavailable as error:
+            raise _failed(f"Redis did not answer: {error}") from None
+
+    def _routes_of(self, listed: Listed) -> tuple[str, ...]:
+        if listed.opened is None:
+            return ()
+        _, outline = listed.opened
+        return tuple(name for name, route in self.routes.items() if route.covers(outline))
+
+    def _belongs(self, holding: Holding, which: str) -> bool:
+        if which in self.routes:
+            return which in holding.routes
+        return holding.listed.fingerprint.startswith(which.lower())
 
     def _check(self, which: str | None) -> None:
         if which is None or which in self.routes or _FINGERPRINT.fullmatch(which):
             return
-        legal = f"a route ({', '.join(sorted(self.routes))}) or at least 8 digits of a fingerprint"
+        legal = f"a route ({', '.join(sorted(self.routes))}) or the first 8 or more hex digits of a fingerprint"
         raise ConfigurationError([Problem("credentials", "", f"must be {legal}, got {quoted(which)}")])
 
 
@@ -106,9 +132,5 @@ def opened(settings: Settings, now: int) -> Inventory:
     )
 
 
-def _begins(listed: Listed, which: str) -> bool:
-    return listed.fingerprint.startswith(which)
-
-
-def _no_answer() -> ConfigurationError:
-    return ConfigurationError([Problem("credentials", "BROKER_REDIS_URL", "Redis does not answer")])
+def _failed(message: str) -> ConfigurationError:
+    return ConfigurationError([Problem("credentials", "", message)])

@@ -69,7 +69,8 @@ class Budgets:
             shares.append(("principal", hashlib.sha256((payer.sub or "").encode()).hexdigest()[:32]))
         for kind, name in shares:
             if not self._take(CALLER, kind, name):
-                raise RateLimited(f"this {kind} has asked for too many new credentials: 10 a second, 100 at once")
+                message = f"this {kind} has asked for too many new credentials: at most 100 in 10 seconds"
+                raise RateLimited(message, retry_after_seconds=10)
 
     def spend(self, *, renewal: bool) -> None:
         """Take one call from the fleet's budget. Raises UpstreamUnavailable."""

@@ -127,7 +127,7 @@ class _Reader:
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name, str(default))
         if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= most):
-            self.refuse(name, f"must be a number {least}..{most}, got {_shown(value)}")
+            self.refuse(name, f"must be a whole number {least}..{most}, got {_shown(value)}")
             return default
         return int(value)
 

@@ -62,11 +62,10 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A kept credential as an operator sees it."""
+    """A kept credential as an operator sees it; `opened` is None if none of our keys opens it."""
 
     fingerprint: str
-    credential: Credential
-    outline: Outline
+    opened: tuple[Credential, Outline] | None
 
 
 class CredentialStore:
@@ -138,26 +137,33 @@ class CredentialStore:
         return found if isinstance(found, bytes) else None
 
     def listed(self) -> Iterator[Listed]:
-        """Every credential that is kept and opens, in no order."""
+        """Every credential that is kept, in no order."""
         pattern = "broker:{*}:credential"
         found = self._connection.everywhere(lambda client: list(client.scan_iter(match=pattern, count=_BATCH)))
         for batch in self._batches([name for names in found for name in names], bytes.decode):
             for name, value in zip(batch, self._values(batch), strict=True):
                 fingerprint = name.decode()[len("broker:{") : -len("}:credential")]
                 plaintext = self._open("credential", fingerprint, value)
-                if plaintext is not None:
-                    yield Listed(fingerprint, _parse(plaintext), _parse_outline(plaintext))
+                opened = (_parse(plaintext), _parse_outline(plaintext)) if plaintext is not None else None
+                yield Listed(fingerprint, opened)
 
     def forget(self, fingerprints: Iterable[str]) -> int:
-        """Drop credentials, with failures and leases; every process notices by the epoch. How many there were."""
+        """Drop credentials, with failures and leases; every process notices by the epoch. How many there were.
+
+        A Redis that would not keep the epoch says so before anything is dropped.
+        """
+        self._change_epoch()
         dropped = 0
         for batch in self._batches(fingerprints, lambda fingerprint: _name(fingerprint, "credential")):
             # The lease as well: who is about to publish a credential of before does not.
             dropped += self._drop(batch, "credential")
             self._drop(batch, "failure", "lease")
+        self._change_epoch()  # again, for who has looked in between
+        return dropped
+
+    def _change_epoch(self) -> None:
         epoch = secrets.token_hex(8)
         self._connection.run(_EPOCH, lambda client: client.set(_EPOCH, epoch, ex=_EPOCH_SECONDS))
-        return dropped
 
     def ping(self) -> bool:
         """Whether Redis answers now."""

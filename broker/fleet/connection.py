@@ -167,14 +167,14 @@ class Connection:
                 if isinstance(error, redis.ResponseError) and not isinstance(error, ClusterDownError):
                     # It answers, and will not do this: full, read-only, no permission. Other commands may well work.
                     self.episodes.met(_REFUSES, f"Redis refuses ({_reason(error)}): serving without what it refuses")
-                    raise _Refused from None
+                    raise _Refused(f"it refuses ({_reason(error)})") from None
                 # The class alone: a message may hold the URL, and that a password.
                 raise _Failed(type(error).__name__, waited=isinstance(error, redis.TimeoutError)) from None
 
     @contextlib.contextmanager
     def _behind(self, breaker: Breaker) -> Iterator[None]:
         if not breaker.admits(self._monotonic()):
-            raise Unavailable
+            raise Unavailable("it did not answer just now")
         try:
             yield
         except _Refused:

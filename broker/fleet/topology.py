@@ -7,6 +7,7 @@ redis+cluster://[user:password@]host[:port],...
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -45,7 +46,8 @@ def parse(url: str) -> Topology:
     """The topology that a URL names. Raises TopologyError."""
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES or "://" not in url:
-        raise TopologyError(f"must begin with {', '.join(f'{known}://' for known in SCHEMES)}")
+        got = f", got {scheme}://" if re.fullmatch(r"[a-z+]{1,20}", scheme) and "://" in url else ""
+        raise TopologyError(f"must begin with {', '.join(f'{known}://' for known in SCHEMES)}{got}")
     return _several(scheme, url) if scheme in _DEFAULT_PORTS else _single(scheme, url)
 
 

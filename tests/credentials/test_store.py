@@ -110,8 +110,13 @@ class TestKeeping:
             keep(store, credential(number=number), str(number) * 64)
         found = sorted(store.listed(), key=lambda one: one.fingerprint)
         assert [one.fingerprint for one in found] == [str(number) * 64 for number in range(3)]
-        assert [one.credential for one in found] == [credential(number=number) for number in range(3)]
-        assert {one.outline for one in found} == {OUTLINE}
+        assert [one.opened for one in found] == [(credential(number=number), OUTLINE) for number in range(3)]
+
+    def test_unknown_key(self, store, open_store, redis_url, credential):
+        """What no key opens is listed all the same, and can be dropped by its fingerprint."""
+        keep(open_store(redis_url, b"o" * 32), credential())
+        assert [(one.fingerprint, one.opened) for one in store.listed()] == [(FINGERPRINT, None)]
+        assert store.forget([FINGERPRINT]) == 1
 
     def test_many(self, store, credential):
         """However many are kept: all are listed, and all can be dropped."""
@@ -205,6 +210,15 @@ class TestEpoch:
         assert sorted(raw_redis.keys()) == sorted([OTHER_NAME.encode(), b"broker:epoch"])
         assert store.forget([FINGERPRINT]) == 0
         assert store.epoch() not in (None, first)
+
+    def test_not_kept(self, open_store, own_redis, credential):
+        """Where Redis would not keep the news, nothing is dropped: half of it would look like all."""
+        store = open_store(own_redis.url)
+        keep(store, credential())
+        store._connection.run("", lambda client: client.config_set("maxmemory", "1"))
+        with pytest.raises(Unavailable, match="refuses"):
+            store.forget([FINGERPRINT])
+        assert kept(store) == credential()
 
     def test_foreign(self, store, raw_redis):
         """Something else under its name says nothing."""

@@ -363,16 +363,16 @@ class TestCluster:
         process, operator = fleet.process(), fleet.process()
         scopes = [next(cold_on(fleet, steady_cluster, master)) for master in steady_cluster.masters]
         credentials = {process.get(scope) for scope in scopes}
-        assert {one.credential for one in operator.store.listed()} >= credentials
+        assert {one.opened[0] for one in operator.store.listed()} >= credentials
         with steady_cluster.masters[2].hanging():
             with pytest.raises(Unavailable):
                 list(operator.store.listed())
             with pytest.raises(Unavailable):
                 operator.store.forget(map(fleet.issuer.fingerprint, scopes))
         operator.clock.tick(PAUSE_SECONDS)
-        assert {one.credential for one in operator.store.listed()} & credentials
+        assert {one.opened[0] for one in operator.store.listed()} & credentials
         operator.store.forget(map(fleet.issuer.fingerprint, scopes))
-        assert not {one.credential for one in operator.store.listed()} & credentials
+        assert not {one.opened[0] for one in operator.store.listed()} & credentials
 
 
 @pytest.fixture

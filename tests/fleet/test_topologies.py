@@ -178,9 +178,9 @@ class TestSharing:
         first, second = pair
         credentials = {first.get(scope) for scope in SCOPES}
         found = list(second.store.listed())
-        assert {one.credential for one in found} == credentials
+        assert {one.opened[0] for one in found} == credentials
         assert {one.fingerprint for one in found} == {fleet.issuer.fingerprint(scope) for scope in SCOPES}
-        assert {one.outline for one in found} == {scope.outline() for scope in SCOPES}
+        assert {one.opened[1] for one in found} == {scope.outline() for scope in SCOPES}
 
     def test_forgotten(self, fleet: Fleet, pair: Pair) -> None:
         """What is forgotten is gone from every process within two seconds, and asked for anew once; the rest stays."""
@@ -190,7 +190,7 @@ class TestSharing:
         operator = fleet.process()
         forgotten, kept = SCOPES[:12], SCOPES[12:]
         assert operator.store.forget(map(fleet.issuer.fingerprint, [*forgotten, some_scope("nobody")])) == 12
-        assert {one.credential for one in operator.store.listed()} == set(before[12:])
+        assert {one.opened[0] for one in operator.store.listed()} == set(before[12:])
         fleet.clock.tick(2)
         after = [first.get(scope) for scope in forgotten]
         assert [second.get(scope) for scope in forgotten] == after
