@@ -6,8 +6,12 @@ first imported; `serve` sees to that. Elsewhere each process has its own.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 
 class Metrics:
@@ -30,6 +34,15 @@ class Metrics:
             multiprocess_mode="mostrecent", registry=registry,
         )  # fmt: skip
 
+        # So that the first of a kind is a step from 0, which alerts can see.
+        for counter, kinds in (
+            (self._sts_calls, ("issued", "refused", "throttled", "unavailable")),
+            (self._renewals, ("renewed", "left", "failed")),
+            (self._redis_troubles, ("down", "refuses", "foreign")),
+        ):
+            for kind in kinds:
+                counter.labels(kind)
+
     def sts_call(self, outcome: str) -> None:
         """One try of STS: issued, refused, throttled, unavailable."""
         self._sts_calls.labels(outcome).inc()
@@ -51,5 +64,16 @@ class Metrics:
         registry = self._registry
         if self._folder:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+            registry.register(_Workers(Path(self._folder)))
         return generate_latest(registry)
+
+
+class _Workers(Collector):
+    """The metrics of all workers. A file of a worker that is just starting is still empty, and passed over."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
+        return MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-any-return,no-untyped-call]

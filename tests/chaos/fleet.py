@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from broker.emulator.server import Emulator
-from broker.local import AUDIENCE, ISSUER, Identities, RedisServer, free_port, send
+from broker.local import AUDIENCE, ISSUER, Identities, RedisServer, send
 from tests.conftest import ACCOUNT, REPOSITORY
 from tests.doubles import Threads
 
@@ -34,6 +35,17 @@ CACHE_KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in (1, 
 _PATIENCE_SECONDS = 20  # longer than the broker's own
 
 Found = TypeVar("Found")
+
+
+def quiet_port() -> int:
+    """A port that nobody listens on, and that no connection gets by itself: asking makes thousands of those."""
+    ports = list(range(20_000, 32_000))
+    random.shuffle(ports)
+    for port in ports:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def eventually(condition: Callable[[], Found], seconds: float = 20) -> Found:
@@ -148,7 +160,7 @@ def serve(
     program: Sequence[str] = ("broker", "serve"),
 ) -> Served:
     """A broker that starts; its log lines are JSON in a file of `folder`. To be ended by `end`."""
-    port = free_port()
+    port = quiet_port()
     log = folder / f"serve-{port}.log"
     options = ["--port", str(port), "--workers", str(workers), "--threads", "8"]
     with log.open("wb") as stderr:

@@ -13,15 +13,14 @@ import pytest
 import redis
 
 from broker.emulator.faults import Fault
-from broker.local import free_port
-from tests.chaos.fleet import Ask, People, Served, end, environ_of, eventually, sts_calls, together
+from tests.chaos.fleet import Ask, People, Served, end, environ_of, eventually, quiet_port, sts_calls, together
 from tests.conftest import REPOSITORY
 
 
 @contextlib.contextmanager
 def under_gunicorn(environ: dict[str, str], people: People, folder: Path, *more: str) -> Iterator[Served]:
     """A broker of two workers with eight threads each."""
-    port = free_port()
+    port = quiet_port()
     options = [
         "--bind",
         f"127.0.0.1:{port}",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,7 +12,8 @@ from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
 from broker.identity.api_keys import new_api_key
 from broker.local import free_port, send, serving
-from tests.conftest import ACCOUNT, BUCKET, REPOSITORY
+from broker.metrics import Metrics
+from tests.conftest import ACCOUNT, BUCKET
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 
@@ -75,6 +74,7 @@ class TestWhat:
             'broker_sts_calls_total{outcome="throttled"}': 1,
             'broker_sts_calls_total{outcome="issued"}': 1,
             'broker_sts_calls_total{outcome="refused"}': 1,
+            'broker_sts_calls_total{outcome="unavailable"}': 0,
         }
 
     def test_redis_troubles(self, open_door, watcher, tmp_path):
@@ -108,10 +108,11 @@ class TestWhat:
             door.clock.tick(700)
             door.grant("avatars/url", AVATAR)
             deadline = time.monotonic() + 10
-            while "broker_renewals_total" not in str(
-                told := values(door.client.get("/metrics", headers=watcher[1]).text)
-            ):
+            told: dict[str, float] = {}
+            while not told.get('broker_renewals_total{outcome="renewed"}'):
                 assert time.monotonic() < deadline
+                told = values(door.client.get("/metrics", headers=watcher[1]).text)
+            assert {told[f'broker_renewals_total{{outcome="{name}"}}'] for name in ("left", "failed")} == {0}
             assert told['broker_renewals_total{outcome="renewed"}'] == 1
 
 
@@ -141,11 +142,13 @@ def test_no_folder_is_left(process_environ, tmp_path, emulator):
 
 def test_embedded_without_a_folder():
     """In somebody else's process no environment is needed, and two brokers do not share."""
-    script = (
-        "from broker.metrics import Metrics\n"
-        "one, two = Metrics(''), Metrics('')\n"
-        "one.sts_call('issued')\n"
-        "print(*(b'issued' in metrics.exposition() for metrics in (one, two)))\n"
-    )
-    told = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert told.stdout == "True False\n"
+    one, two = Metrics(""), Metrics("")
+    one.sts_call("issued")
+    name = 'broker_sts_calls_total{outcome="issued"}'
+    assert [values(metrics.exposition().decode())[name] for metrics in (one, two)] == [1, 0]
+
+
+def test_worker_that_starts(tmp_path):
+    """A worker whose file is there and still empty keeps nobody from seeing the others'."""
+    (tmp_path / "counter_1.db").touch()
+    assert b"# EOF" not in Metrics(str(tmp_path)).exposition()
