@@ -111,7 +111,7 @@ class CredentialCache:
                 return Lent(found.credential, now)
             flight, leads = found
             if leads:
-                self._lead(flight, demand, payer, deadline)
+                flight = self._lead(flight, demand, payer, deadline)
             elif flight.asks_sts and self._mint.troubled:
                 raise not_answering()
             credential = self._landed(flight, scope, deadline, leads=leads)
@@ -149,27 +149,39 @@ class CredentialCache:
             self._memory.clear()
             self._epochs += 1
 
-    def _lead(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
+    def _lead(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> Flight:
         # Redis answers at once or not at all; what STS does is waited for like everybody else does.
         try:
             found = self._mint.look(demand.scope)
         except BaseException as error:
             self._land(flight, demand, error)
-            return
+            return flight
         now = self._clock()
         if found is not None:
             if usable(found.expires_at, demand.required_seconds, now):
                 self._land(flight, demand, found)
-                return
+                return flight
             with self._lock:  # too old for this ask, but not for every other
                 self._keep(demand, found, flight.epoch, now)
-        flight.asks_sts = True
+        flight = self._ask_sts(flight, demand.scope)
         search = threading.Thread(target=self._search, args=(flight, demand, payer, deadline), name="broker-flight")
         search.daemon = True  # its ask waits for it; once that is gone, nobody does
         try:
             search.start()
         except RuntimeError:
             self._land(flight, demand, UpstreamUnavailable("sts_unavailable", "this process has no thread left"))
+        return flight
+
+    def _ask_sts(self, flight: Flight, scope: Scope) -> Flight:
+        if not self._mint.troubled:
+            flight.asks_sts = True
+            return flight
+        # Who has joined to see what Redis has does not wait for an STS that may not answer: another flight goes there.
+        with self._lock:
+            onward = self._flights[scope] = Flight(flight.began, flight.epoch)
+            onward.asks_sts = True
+        flight.set_result(None)
+        return onward
 
     def _search(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
         try:
