@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from broker.credentials.sealing import KEY_BYTES
 from broker.errors import ConfigurationError, Problem
@@ -146,6 +146,10 @@ class _Reader:
                 topology.parse(value)
             except topology.TopologyError as flaw:
                 self.refuse(name, str(flaw))  # the value is never shown: it may hold a password
+                return value
+            for option, paths in parse_qs(value.partition("?")[2]).items():
+                if option.startswith("ssl_") and not all(os.access(path, os.R_OK) for path in paths):
+                    self.refuse(name, f"{option} names no file that can be read")
         return value
 
     def cache_keys(self, name: str) -> tuple[bytes, ...]:

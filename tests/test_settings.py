@@ -125,6 +125,15 @@ def test_illegal(name, value, told):
     assert found[name].isascii()
 
 
+def test_redis_certificates(tmp_path):
+    """A file that the URL names is there at the start, not at the first ask."""
+    url = f"rediss://:pw@h?ssl_ca_certs={tmp_path}/ca.pem"
+    message = refusals({**LEAST, **REDIS, "BROKER_REDIS_URL": url})["BROKER_REDIS_URL"]
+    assert ("ssl_ca_certs" in message, "pw" in message) == (True, False)
+    (tmp_path / "ca.pem").touch()
+    assert Settings.from_environ({**LEAST, **REDIS, "BROKER_REDIS_URL": url}).redis_url == url
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [
