@@ -227,6 +227,8 @@ class Mint:
             try:
                 check()
             except UpstreamError as reason:
+                if admitted:  # the first try has failed, and there is no second to find out more
+                    self._breaker.failed(self._monotonic())
                 raise _NotAsked(reason) from None
 
         return permit

@@ -60,8 +60,8 @@ class Refusal(Exception):
 def refusal(code: str, request_id: str | None) -> Refusal:
     """What an error code of STS (or of its SDK) means."""
     told = f"{code}, RequestId {request_id}" if request_id else code
-    passing = _among(code, _THROTTLING) or code == _CLOCK
-    if _among(code, _PERMANENT) and not passing:
+    throttled = _among(code, _THROTTLING)
+    if _among(code, _PERMANENT) and not throttled and code != _CLOCK:
         own = _among(code, _CONFIGURATION)
         about: Subject = "source" if own else "scope"
         return Refusal(UpstreamError("sts_refused", f"STS refused: {told}", about=about), "refused", 1, not own)
@@ -69,10 +69,10 @@ def refusal(code: str, request_id: str | None) -> Refusal:
         "sts_unavailable",
         f"STS does not serve now: {told}",
         retry_after_seconds=2,
-        about="source" if passing else "network" if _among(code, _NETWORK) else "scope",
+        about="source" if throttled else "network" if _among(code, _NETWORK) or code == _CLOCK else "scope",
     )
     tries = 2 if code == _CLOCK else 3 if _among(code, _RETRYABLE) else 1
-    return Refusal(error, "throttled" if _among(code, _THROTTLING) else "unavailable", tries)
+    return Refusal(error, "throttled" if throttled else "unavailable", tries)
 
 
 def _among(code: str, families: tuple[str, ...]) -> bool:

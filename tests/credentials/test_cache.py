@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.credentials.credential import Credential
+from broker.credentials.failures import Failure
 from broker.credentials.scope import Scope
 from broker.credentials.store import LAPSING_MILLISECONDS
 from broker.credentials.timekeeping import Timekeeper
@@ -285,6 +286,22 @@ class TestFlights:
         assert ask(some_scope("c")).secret_id == "AKID4"
         issuer.gate.set()
         hanging.join()
+
+    def test_no_second_try(self, clock):
+        """A first try that failed counts as trouble, also if the second is not permitted."""
+
+        class Retrying(IssuerDouble):
+            def issue(self, scope, permit):
+                permit()
+                mint._remember(self.source_fingerprint, Failure("sts_unavailable", "told", False, NOW + 2))
+                permit()
+
+        ask = Asker(open_cache(Retrying(clock), clock), clock)
+        mint = ask.cache._mint
+        assert not mint.troubled
+        with pytest.raises(UpstreamUnavailable, match="told"):
+            ask()
+        assert mint.troubled
 
     def test_old_trouble(self, ask, issuer, clock):
         """What STS did half a minute ago keeps nobody from asking, however many come at once."""

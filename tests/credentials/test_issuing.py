@@ -154,7 +154,7 @@ def test_not_permitted():
         ("InvalidParameter.OverLimit", UpstreamUnavailable, "source", 3, False),
         ("ClientNetworkError", UpstreamUnavailable, "network", 3, False),
         ("InternalError.DbError", UpstreamUnavailable, "scope", 3, False),
-        ("AuthFailure.SignatureExpire", UpstreamUnavailable, "source", 2, False),
+        ("AuthFailure.SignatureExpire", UpstreamUnavailable, "network", 2, False),
         ("RequestLimitExceededX", UpstreamUnavailable, "scope", 1, False),
         ("AuthFailureX", UpstreamUnavailable, "scope", 1, False),
     ],
