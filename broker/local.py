@@ -136,7 +136,8 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
         # 127.0.0.1 names no bucket; names below localhost do, but not every resolver knows them.
         one_bucket = len(buckets) == 1
         cos_endpoint = emulator.url if one_bucket else f"http://{{bucket}}.localhost:{emulator.port}"
-        environ = _environ(
+        environ = dict(
+            inherited(),
             TENCENTCLOUD_SECRET_ID=account[0],
             TENCENTCLOUD_SECRET_KEY=account[1],
             BROKER_STS_ENDPOINT=emulator.url,
@@ -208,10 +209,10 @@ def _await(ready: Any, process: subprocess.Popen[bytes], what: str) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _environ(**settings: str) -> dict[str, str]:
-    inherited = {
+def inherited() -> dict[str, str]:
+    """What a broker's process may have of our environment: nothing that configures a broker, and no proxy."""
+    return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("BROKER_", "TENCENTCLOUD_", "TKE_")) and not name.lower().endswith("_proxy")
     }
-    return {**inherited, **settings}

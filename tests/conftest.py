@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from broker import logs
 from broker.emulator.server import Emulator
-from broker.local import AUDIENCE, ISSUER, Identities
+from broker.local import AUDIENCE, ISSUER, Identities, inherited
 
 ACCOUNT = ("AKIDTESTACCOUNT00000000000000000000", "PermanentKeyOfTheTests0000000000")
 BUCKET = "examplebucket-1250000000"
@@ -112,13 +111,7 @@ def process_environ(environ: dict[str, str]) -> Callable[..., dict[str, str]]:
     """A whole environment for a process of the broker; None takes a variable away."""
 
     def make(**changes: str | None) -> dict[str, str]:
-        ours = ("BROKER_", "TENCENTCLOUD_", "TKE_")
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(ours) and not name.lower().endswith("_proxy")
-        }
-        merged = {**inherited, **environ, **changes}
+        merged = {**inherited(), **environ, **changes}
         return {name: value for name, value in merged.items() if value is not None}
 
     return make

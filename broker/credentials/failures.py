@@ -6,7 +6,7 @@ asks, or of everybody, for the whole source, any other for the one scope.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.errors import UpstreamError, UpstreamUnavailable
 
@@ -37,5 +37,5 @@ class Failure:
 
 def failure_of(error: UpstreamError, now: int) -> Failure:
     """What to remember of an error of STS."""
-    permanent = not isinstance(error, UpstreamUnavailable)
-    return Failure(error.code, error.detail, permanent, now + (PERMANENT_SECONDS if permanent else PASSING_SECONDS))
+    failure = Failure(error.code, error.detail, not isinstance(error, UpstreamUnavailable), now)
+    return replace(failure, until=now + failure.seconds)

@@ -49,8 +49,8 @@ class Renewals:
             subject, work = turn
             try:
                 work()
-            except Exception:
-                logger.exception("bug: a renewal failed")
+            except Exception:  # whatever it is, the others in the queue have a right to their turn
+                logger.exception("bug: work in the background failed")
             finally:
                 with self._lock:
                     self._working.discard(subject)

@@ -43,7 +43,7 @@ def environment(cloud: str, redis_url: str, folder: Path, policies: Path) -> tup
     """
     identities = local.Identities(folder)
     return {
-        **inherited(),
+        **local.inherited(),
         "TENCENTCLOUD_SECRET_ID": ACCOUNT[0],
         "TENCENTCLOUD_SECRET_KEY": ACCOUNT[1],
         "BROKER_STS_ENDPOINT": cloud,
@@ -57,16 +57,6 @@ def environment(cloud: str, redis_url: str, folder: Path, policies: Path) -> tup
         "BROKER_JWT_ALGORITHMS": "ES256",
         "BROKER_LOG_LEVEL": "error",
     }, identities
-
-
-def inherited() -> dict[str, str]:
-    """The environment of this process without what would steer a broker."""
-    steering = ("BROKER_", "TENCENTCLOUD_", "TKE_")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(steering) and not name.lower().endswith("_proxy")
-    }
 
 
 def await_workers(port: int, count: int) -> None:

@@ -68,7 +68,7 @@ def _starts(times: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         identities = local.Identities(Path(folder))
         environ = {
-            **processes.inherited(),
+            **local.inherited(),
             "TENCENTCLOUD_SECRET_ID": "AKIDEXAMPLE",
             "TENCENTCLOUD_SECRET_KEY": "SKEXAMPLE",
             "BROKER_API_KEYS": str(identities.api_keys),

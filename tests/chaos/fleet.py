@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from broker.emulator.server import Emulator
-from broker.local import AUDIENCE, ISSUER, Identities, RedisServer, send
+from broker.local import AUDIENCE, ISSUER, Identities, RedisServer, inherited, send
 from tests.conftest import ACCOUNT, REPOSITORY
 from tests.doubles import Threads
 
@@ -210,15 +210,9 @@ def environ_of(
     emulator: Emulator, identities: Identities, policies: Path, redis: RedisServer | None, **more: str
 ) -> dict[str, str]:
     """The whole environment of a broker that asks the emulator and shares what it gets in Redis."""
-    ours = ("BROKER_", "TENCENTCLOUD_", "TKE_")
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(ours) and not name.lower().endswith("_proxy")
-    }
     shared = {"BROKER_REDIS_URL": redis.url, "BROKER_CACHE_KEYS": CACHE_KEYS[0]} if redis is not None else {}
     return {
-        **inherited,
+        **inherited(),
         "TENCENTCLOUD_SECRET_ID": ACCOUNT[0],
         "TENCENTCLOUD_SECRET_KEY": ACCOUNT[1],
         "BROKER_STS_ENDPOINT": emulator.url,
