@@ -22,9 +22,10 @@ from broker.fleet.connection import Connection
 from broker.identity.principals import Principal
 from broker.limits import Budgets
 from broker.metrics import Metrics
+from broker.policy.asks import parse_named_ask
 from broker.policy.routes import Route
 from broker.settings import Settings
-from broker.web import messages, operations, problems, vend
+from broker.web import operations, problems, vend
 from broker.web.application import Application
 
 
@@ -115,7 +116,7 @@ class Broker:
         `ask` is what a request's body would hold, and `vend`: `{"vend": "url", "inputs": {"ext": "png"}}`. Raises
         RequestError or UpstreamError.
         """
-        return self._desk.vend(route, messages.parse_named_ask(ask), principal)
+        return self._desk.vend(route, parse_named_ask(ask), principal)
 
     def readiness(self) -> operations.Readiness:
         """What `/readyz` tells. The first question starts the first load of the JWKS."""

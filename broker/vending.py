@@ -11,8 +11,9 @@ from broker.credentials.cache import CredentialCache
 from broker.credentials.credential import Credential
 from broker.errors import NEEDS_AUTHENTICATION, NotFound, Unauthenticated
 from broker.identity.principals import Principal
+from broker.policy.asks import Ask
 from broker.policy.catalog import Catalog
-from broker.policy.routes import Ask, Order, Route, check_length
+from broker.policy.routes import Order, Route, check_length
 from broker.policy.templates import ProvenClaims
 
 # Clocks differ: signatures begin a minute ago, as the official SDK's do.

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Forbidden, NotFound, Refused, Unauthenticated, UpstreamUnavailable
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.policy import catalog
+from broker.policy.asks import Ask
 from broker.policy.checks import Limits
-from broker.policy.routes import Ask
 from broker.vending import BACKDATE_SECONDS, Desk, KeysGrant, SignatureGrant, UrlGrant
 from tests.doubles import NOW, Clock, IssuerDouble, open_cache
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from broker.cos import cam, requests, signing
@@ -15,6 +14,7 @@ from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, su
 from broker.identity.principals import Principal
 from broker.policy import operations, templates
 from broker.policy.admission import Admission, compile_admission
+from broker.policy.asks import NOTHING, Ask
 from broker.policy.checks import URL_BYTES, Limits
 from broker.policy.content import ContentLimits, compile_content
 from broker.policy.document import PolicyDocument
@@ -27,23 +27,6 @@ MARGIN_SECONDS = 60  # what is signed ends at least this long before its credent
 _USUAL_TOKEN_BYTES = 2_048
 _FIXED_BYTES = 1_500  # host and `q-` fields, generously
 _DISPOSITION = "response-content-disposition"
-
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-class Ask(NamedTuple):
-    """What a caller asks a route for; well formed, otherwise unproved."""
-
-    vend: str
-    method: str | None = None
-    bucket: str | None = None
-    key: str | None = None
-    inputs: Mapping[str, str] | None = None
-    headers: Mapping[str, str] = _NOTHING
-    params: Mapping[str, str] = _NOTHING
-    expires_in: int | None = None
-    filename: str | None = None
 
 
 class Order(NamedTuple):
@@ -59,7 +42,7 @@ class Order(NamedTuple):
     demand: Demand
     expires_in: int
     request: signing.Request | None
-    headers: Mapping[str, str] = _NOTHING
+    headers: Mapping[str, str] = NOTHING
     key_prefix: str = ""
     actions: tuple[str, ...] = ()
 

@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 from broker import vending
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
+from broker.policy.asks import ASKS
 from broker.policy.routes import Route
 from broker.web import messages, problems
 
@@ -35,7 +36,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     def vend(route_name: str, vend_name: str) -> Response:
         now, environ = desk.clock(), request.environ
         principal = authenticate(authenticator, environ, now)
-        if vend_name not in messages.ASKS:
+        if vend_name not in ASKS:
             raise _no_path(principal)
         route = desk.find(route_name, principal)
         claims = route.admit(principal)
@@ -51,7 +52,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         if rest is None:
             raise MethodNotAllowed("GET", named(request.method))
         segments = rest.split("/")
-        if len(segments) == 2 and segments[1] in messages.ASKS:
+        if len(segments) == 2 and segments[1] in ASKS:
             desk.find(segments[0], principal)
             raise MethodNotAllowed("POST", named(request.method))
         raise _no_path(principal)
@@ -92,4 +93,4 @@ def _admits(route: Route, principal: Principal) -> bool:
 def _no_path(principal: Principal) -> RequestError:
     if principal.anonymous:
         return Unauthenticated(NEEDS_AUTHENTICATION)
-    return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(messages.ASKS)}, or GET /v1")
+    return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(ASKS)}, or GET /v1")

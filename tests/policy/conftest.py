@@ -12,8 +12,9 @@ import pytest
 from broker.errors import RequestError
 from broker.identity.principals import Principal
 from broker.policy import document as documents
+from broker.policy.asks import Ask
 from broker.policy.checks import Limits, check
-from broker.policy.routes import Ask, Order, Route, compile_route
+from broker.policy.routes import Order, Route, compile_route
 
 NOW = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 LIMITS = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from broker.cos import cam
 from broker.errors import RequestError
 from broker.identity.principals import Principal
-from broker.policy.routes import Ask
+from broker.policy.asks import Ask
 
 NOW = 1_700_000_000
 RESOURCE = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/"

@@ -11,8 +11,8 @@ import pytest
 from broker.errors import RequestError
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.policy import catalog
+from broker.policy.asks import Ask
 from broker.policy.checks import Limits
-from broker.policy.routes import Ask
 
 FOLDER = Path(__file__).parents[2] / "policies"
 NOW = 1_700_000_000

@@ -1,0 +1,143 @@
+"""Asks: what a caller may say to each vend, and nothing else. What it may have is for `routes` to decide."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from broker.cos.requests import METHODS
+from broker.errors import FieldError, InvalidRequest, named, quoted, summary
+from broker.policy.document import Method
+
+_FILENAME_BYTES = 255
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Ask(NamedTuple):
+    """What a caller asks a route for; well formed, otherwise unproved."""
+
+    vend: str
+    method: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+    inputs: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = NOTHING
+    params: Mapping[str, str] = NOTHING
+    expires_in: int | None = None
+    filename: str | None = None
+
+
+def _filename(value: str) -> str:
+    flawed = [
+        character
+        for character in value
+        if character in "/\\"
+        or unicodedata.category(character)[0] == "C"
+        or unicodedata.category(character) in ("Zl", "Zp")
+    ]
+    if not 1 <= len(value.encode()) <= _FILENAME_BYTES or flawed or value in (".", ".."):
+        message = f"must be a name of 1..{_FILENAME_BYTES} bytes without slashes and control characters"
+        raise PydanticCustomError("expected", "{message}", {"message": message})
+    return value
+
+
+class _Ask(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    bucket: str | None = None
+
+
+class SigningAsk(_Ask):
+    """What `url` and `signature` take; the official SDK's parameters in snake case."""
+
+    method: Method | None = None
+    key: str | None = None
+    inputs: dict[str, str] | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    params: dict[str, str] = Field(default_factory=dict)
+    expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> SigningAsk:
+        if self.key is not None and self.inputs is not None:
+            raise PydanticCustomError(
+                "expected", "{message}", {"message": "key and inputs exclude each other, got both"}
+            )
+        return self
+
+
+class DownloadAsk(SigningAsk):
+    """What `download-url` takes."""
+
+    filename: Annotated[str, AfterValidator(_filename)] | None = None
+
+
+class KeysAsk(_Ask):
+    """What `credentials` takes."""
+
+
+ASKS: Mapping[str, type[_Ask]] = {
+    "url": SigningAsk,
+    "download-url": DownloadAsk,
+    "signature": SigningAsk,
+    "credentials": KeysAsk,
+}
+
+
+def parse_ask(unverified: Any, vend: str) -> Ask:
+    """The ask in a JSON value. Raises InvalidRequest with everything that is wrong with its shape."""
+    model = ASKS[vend]
+    try:
+        asked = model.model_validate(unverified)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        errors = [FieldError(_path(details), _message(details, model)) for details in found]
+        raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
+    return Ask(vend, **asked.__dict__)
+
+
+def parse_named_ask(unverified: Mapping[str, Any]) -> Ask:
+    """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
+    vend = unverified.get("vend")
+    if not isinstance(vend, str) or vend not in ASKS:
+        got = quoted(vend) if isinstance(vend, str) else _kind(vend)
+        message = f"must be one of {', '.join(ASKS)}, got {got}"
+        raise InvalidRequest("invalid_request", f"vend {message}", [FieldError("vend", message)])
+    return parse_ask({name: value for name, value in unverified.items() if name != "vend"}, vend)
+
+
+def _path(details: ErrorDetails) -> str:
+    return ".".join(named(str(part)) for part in details["loc"] if part != "[key]")
+
+
+def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
+    got, kind = details["input"], details["type"]
+    expected = {
+        "string_type": "must be a string",
+        "dict_type": "must be an object of strings",
+        "int_type": "must be a positive integer",
+        "int_from_float": "must be a positive integer",
+        "greater_than": "must be a positive integer",
+        "less_than": "must be a positive integer",
+        "model_type": "the ask must be a JSON object",
+    }
+    if kind == "extra_forbidden":
+        return f"is no member of this ask; members: {', '.join(model.model_fields)}"
+    if kind == "literal_error":
+        return f"must be one of {', '.join(METHODS)}, got {quoted(got) if isinstance(got, str) else _kind(got)}"
+    if kind == "expected":
+        return str(details["ctx"]["message"])
+    is_number = isinstance(got, (int, float)) and not isinstance(got, bool)
+    shown = quoted(str(got)) if is_number and abs(got) < 10**18 else _kind(got)
+    return f"{expected.get(kind, details['msg'])}, got {shown.strip(chr(39))}"
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
