@@ -24,6 +24,7 @@ from broker.limits import Budgets
 from broker.metrics import Metrics
 from broker.policy.asks import parse_named_ask
 from broker.policy.routes import Route
+from broker.reloading import Policies
 from broker.settings import Settings
 from broker.web import operations, problems, vend
 from broker.web.application import Application
@@ -69,8 +70,9 @@ class Broker:
     ) -> None:
         settings = settings or Settings.from_environ()
         whole = parts.assemble(settings, clock)
-        self._catalog, self._key_set, self._authenticator = whole.catalog, whole.key_set, whole.authenticator
+        self._key_set, self._authenticator = whole.key_set, whole.authenticator
         self._metrics = metrics = Metrics(settings.metrics_folder)
+        self._policies = Policies(whole.policies, time.time_ns, metrics.policies)
         timekeeper = Timekeeper(clock, monotonic, metrics.clock_skew)
         connection = None
         if settings.redis_url:
@@ -88,7 +90,7 @@ class Broker:
         cache = CredentialCache(mint, store, timekeeper, monotonic, count=metrics.renewal)
         background = Renewals(at_once=1)
         timekeeper.asks(lambda: background.request("the time", self._issuer.ask_time))
-        self._desk = vending.Desk(lambda: self._catalog, cache, timekeeper)
+        self._desk = vending.Desk(self._policies, cache, timekeeper)
         if app is not None:
             self.init_app(app, url_prefix)
 
@@ -108,7 +110,11 @@ class Broker:
 
     def route(self, name: str) -> Route:
         """A route by name. Raises NotFound."""
-        return self._catalog.route(name)
+        return self._policies().route(name)
+
+    def refresh_policies(self) -> None:
+        """Look at the policy folder now. Nobody needs to: every process does so once a second."""
+        self._policies.refresh()
 
     def vend(self, route: str, ask: Mapping[str, Any], principal: Principal) -> vending.Grant:
         """A grant for a principal that the caller has authenticated; every other check applies.
@@ -122,10 +128,11 @@ class Broker:
         """What `/readyz` tells. The first question starts the first load of the JWKS."""
         if self._key_set is not None:
             self._key_set.ensure_loading()
+        catalog = self._policies()
         return operations.Readiness(
             ready=self._key_set is None or self._key_set.loaded,
             redis=self._store is None or self._store.ping(),
             sts=self._issuer.serving,
-            reload=True,
-            policies_generation=self._catalog.generation,
+            reload=not catalog.problems,
+            policies_generation=catalog.generation,
         )

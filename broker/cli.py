@@ -115,21 +115,23 @@ def emulate(port: int, data: Path | None) -> None:
 @_reports_errors
 def check(folder: Path | None, form: str) -> None:
     """Check a folder of policy files (BROKER_POLICIES by default); exit 1 if any would be refused."""
+    from broker import parts
     from broker.policy import catalog
-    from broker.policy.checks import Limits
     from broker.settings import Settings
 
     errors, warnings, routes = [], [], 0
     try:
         settings = Settings.from_environ(serving=False)
-        limits = Limits(settings.policy_bytes, settings.cos_endpoint)
-        loaded = catalog.load(folder or settings.policies, limits)
+        loaded = catalog.load(folder or settings.policies, parts.limits(settings))
         warnings, routes = list(loaded.warnings), len(loaded.routes)
     except ConfigurationError as error:
         errors = list(error.problems)
     if form == "json":
         told = [("error", one) for one in errors] + [("warning", one) for one in warnings]
-        fields = [{"level": level, "file": p.source, "field": p.field, "message": p.message} for level, p in told]
+        fields = [
+            {"level": level, "file": p.source, "line": p.line, "field": p.field, "message": p.message}
+            for level, p in told
+        ]
         click.echo(json.dumps({"ok": not errors, "routes": routes, "problems": fields}, indent=2))
     else:
         for problem in warnings:

@@ -39,15 +39,19 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the configuration: where it stands, in which field, and what would be legal."""
+    """One thing wrong with the configuration: where it stands, in which field, and what would be legal.
+
+    `line` counts from 1, where the source is a file whose lines can be told.
+    """
 
     source: str
     field: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        where = f"{self.source}: {self.field}" if self.field else self.source
-        return f"{where}: {self.message}"
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
 class BrokerError(Exception):

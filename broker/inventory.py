@@ -14,6 +14,7 @@ from broker.credentials.store import CredentialStore, Listed
 from broker.errors import ConfigurationError, Problem, quoted
 from broker.fleet import topology
 from broker.fleet.connection import Connection, Unavailable
+from broker.policy import catalog
 from broker.policy.routes import Route
 from broker.settings import Settings
 
@@ -128,7 +129,9 @@ def opened(settings: Settings, now: int) -> Inventory:
         raise ConfigurationError([Problem("environment", "BROKER_REDIS_URL", message)])
     connection = Connection(topology.parse(settings.redis_url), time.monotonic)
     return Inventory(
-        CredentialStore(connection, Sealer(settings.cache_keys)), parts.load_policies(settings).routes, now
+        CredentialStore(connection, Sealer(settings.cache_keys)),
+        catalog.load(settings.policies, parts.limits(settings)).routes,
+        now,
     )
 
 

@@ -29,7 +29,7 @@ from broker.emulator.server import Emulator
 from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import new_api_key
 from broker.policy import catalog
-from broker.policy.checks import Limits
+from broker.policy.limits import Limits
 
 ISSUER, AUDIENCE = "https://issuer.localhost", "cos-broker"
 _START_SECONDS = 15

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generat
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from broker.policy.catalog import Catalog
+
 
 class Metrics:
     """The metrics of one broker. `folder` is where workers share theirs; empty: they do not."""
@@ -31,6 +33,14 @@ class Metrics:
         )  # fmt: skip
         self._clock_skew = Gauge(
             "broker_clock_skew_seconds", "By how much Tencent's clocks are ahead of the local one; 0 below 5 s.",
+            multiprocess_mode="mostrecent", registry=registry,
+        )  # fmt: skip
+        self._generation = Gauge(
+            "broker_policies_generation", "Changes of the policies that are served, from 1.",
+            multiprocess_mode="mostrecent", registry=registry,
+        )  # fmt: skip
+        self._policy_problems = Gauge(
+            "broker_policy_problems", "Mistakes in the policy folder that keep changes out; 0: all of it is served.",
             multiprocess_mode="mostrecent", registry=registry,
         )  # fmt: skip
 
@@ -58,6 +68,11 @@ class Metrics:
     def clock_skew(self, seconds: float) -> None:
         """The skew as just measured."""
         self._clock_skew.set(seconds)
+
+    def policies(self, catalog: Catalog) -> None:
+        """What is served, and what keeps changes from being."""
+        self._generation.set(catalog.generation)
+        self._policy_problems.set(len(catalog.problems))
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""

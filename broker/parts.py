@@ -17,9 +17,8 @@ from broker.identity.jwt import JwtVerifier
 from broker.identity.key_sources import KeySourceError, fetch_url, read_file
 from broker.identity.principals import Authenticator
 from broker.identity.public_keys import KeySetError, parse_key_set
-from broker.policy import catalog
-from broker.policy.catalog import Catalog
-from broker.policy.checks import Limits
+from broker.policy.catalog import Folder
+from broker.policy.limits import Limits
 from broker.settings import JwtSettings, Settings
 
 Clock = Callable[[], int]
@@ -29,7 +28,7 @@ Clock = Callable[[], int]
 class Parts:
     """The broker without its edges. `key_set` is None without JWTs; `source` is the key that asks STS."""
 
-    catalog: Catalog
+    policies: Folder
     key_set: KeySet | None
     authenticator: Authenticator
     source: SourceKey
@@ -45,27 +44,22 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ())
     """All parts, or everything that is wrong with any, after `problems` known before. Raises ConfigurationError."""
     found = list(problems)
     told = {problem.field for problem in problems}
-    routes = _collected(found, lambda: load_policies(settings))
     key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
     api_keys = _collected(found, lambda: ApiKeys(settings.api_keys, clock) if settings.api_keys else None)
     source = None
     if told.isdisjoint({"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"}):
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
+    role_required = source is not None and bool(source.token)
+    policies = _collected(found, lambda: Folder(settings.policies, limits(settings, role_required=role_required)))
     if found or source is None:
         raise ConfigurationError(found)
-    _check_source(source, routes)
     verifier = _verifier(settings.jwt, key_set)
-    return Parts(routes, key_set, Authenticator(verifier, api_keys, settings.anonymous), source)
+    return Parts(policies, key_set, Authenticator(verifier, api_keys, settings.anonymous), source)
 
 
-def load_policies(settings: Settings) -> Catalog:
-    """The routes of the configured folder. Raises ConfigurationError."""
-    loaded = catalog.load(settings.policies, Limits(settings.policy_bytes, settings.cos_endpoint))
-    buckets = {route.document.bucket for route in loaded.routes.values()}
-    if len(buckets) > 1 and "{bucket}" not in settings.cos_endpoint:
-        message = f"needs {{bucket}}: the policies name {', '.join(sorted(buckets))}"
-        raise ConfigurationError([Problem("environment", "BROKER_COS_ENDPOINT", message)])
-    return loaded
+def limits(settings: Settings, *, role_required: bool = False) -> Limits:
+    """What the settings say about policy files; `role_required`: the key for STS is itself temporary."""
+    return Limits(settings.policy_bytes, settings.cos_endpoint, settings.policy_variables, role_required)
 
 
 def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:
@@ -93,14 +87,3 @@ def _verifier(settings: JwtSettings | None, key_set: KeySet | None) -> JwtVerifi
     if settings is None or key_set is None:
         return None
     return JwtVerifier(key_set, settings.issuer, settings.audience, settings.algorithms)
-
-
-def _check_source(source: SourceKey, routes: Catalog) -> None:
-    if not source.token:
-        return
-    unfit = [name for name, route in routes.routes.items() if route.document.credential.role_arn is None]
-    if unfit:
-        message = (
-            "the key for STS is itself temporary, and STS lets such a key only assume a role: set it on this route"
-        )
-        raise ConfigurationError(Problem(f"route {name}", "credential.role_arn", message) for name in unfit)

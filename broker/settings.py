@@ -5,20 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
+from broker.cos import requests
 from broker.credentials.sealing import KEY_BYTES
 from broker.errors import ConfigurationError, Problem
 from broker.fleet import topology
 from broker.identity.public_keys import ALGORITHMS
 
 _SOURCE = "environment"
+VARIABLES = "POLICY_"  # what policy files may name begins so
 _LATER = ("BROKER_CORS_ORIGINS", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
 _NOT_SUPPORTED = "is not supported by this version of the broker"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -56,6 +57,7 @@ class Settings:
     log_level: str
     log_format: str
     metrics_folder: str
+    policy_variables: Mapping[str, str]
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> Settings:
@@ -90,6 +92,7 @@ class Settings:
             log_level=reader.choice("BROKER_LOG_LEVEL", "info", _LEVELS),
             log_format=reader.choice("BROKER_LOG_FORMAT", "json", ("json", "console")),
             metrics_folder=reader.text("PROMETHEUS_MULTIPROC_DIR"),
+            policy_variables=reader.beginning_with(VARIABLES),
         )
         reader.check_pairs(settings, serving=serving)
         reader.check_unknown()
@@ -110,6 +113,9 @@ class _Reader:
     def text(self, name: str, default: str = "") -> str:
         self._known.add(name)
         return self._environ.get(name, "").strip() or default
+
+    def beginning_with(self, prefix: str) -> dict[str, str]:
+        return {name: value for name, value in self._environ.items() if name.startswith(prefix)}
 
     def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
         value = self.text(name, default)
@@ -133,7 +139,7 @@ class _Reader:
 
     def endpoint(self, name: str, default: str) -> str:
         value = self.text(name, default)
-        flaw = _endpoint_flaw(value, placeholders="{bucket}" in default)
+        flaw = requests.template_flaw(value, placeholders="{bucket}" in default)
         if flaw is not None:
             self.refuse(name, f"{flaw}, got {_shown(value)}")
             return default
@@ -181,7 +187,7 @@ class _Reader:
         for name, value in ((names[1], issuer), (names[2], audience)):
             if not value:
                 self.refuse(name, "is required with BROKER_JWT_JWKS")
-        if "://" in jwks and (flaw := _url_flaw(jwks)) is not None:
+        if "://" in jwks and (flaw := requests.url_flaw(jwks)) is not None:
             self.refuse(names[0], f"{flaw}, or a file; got {_shown(jwks)}")
             return None
         return JwtSettings(jwks, issuer, audience, algorithms)
@@ -214,38 +220,6 @@ class _Reader:
                 continue
             close = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
             self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")
-
-
-def _endpoint_flaw(value: str, *, placeholders: bool) -> str | None:
-    bare = value.replace("{bucket}", "examplebucket-1250000000").replace("{region}", "ap-guangzhou")
-    if not placeholders and "{" in value:
-        return "takes no placeholders"
-    flaw = _url_flaw(bare)
-    if flaw is not None or "{" in bare or "}" in bare:
-        return flaw or "takes {bucket} and {region} alone"
-    parts = urlsplit(bare)
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
-        return "must be scheme and host alone"
-    return None
-
-
-def _url_flaw(value: str) -> str | None:
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "must be a URL"
-    if not host or port == 0 or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
-        return "must be an https URL (http to loopback only)"
-    return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _shown(value: str) -> str:

@@ -17,11 +17,15 @@ _BOM = "\ufeff"
 
 
 class StrictJsonError(ValueError):
-    """The text is not the one JSON value that was expected. `member` is the name that an object holds twice."""
+    """The text is not the one JSON value that was expected.
 
-    def __init__(self, message: str, member: str | None = None) -> None:
+    `member` is the name that an object holds twice, `line` the one (from 1) where malformed text begins.
+    """
+
+    def __init__(self, message: str, member: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
         self.member = member
+        self.line = line
 
 
 def loads(data: bytes | str, max_depth: int = 8) -> Any:
@@ -32,9 +36,8 @@ def loads(data: bytes | str, max_depth: int = 8) -> Any:
     except StrictJsonError:
         raise
     except json.JSONDecodeError as error:
-        raise StrictJsonError(
-            f"expected one JSON value, got malformed text at line {error.lineno}, column {error.colno}"
-        ) from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise StrictJsonError(f"expected one JSON value, got malformed text at {where}", line=error.lineno) from None
     except RecursionError:
         raise _too_deep(max_depth) from None
     except ValueError:

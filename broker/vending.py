@@ -103,7 +103,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
     request = order.request
     if request is None:
         return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
-    window = Window(now - BACKDATE_SECONDS, now + order.expires_in)
+    window = _window(order, now)
     if order.vend == "signature":
         authorization = credential.signer.authorization(request, window)
         params = query(request.params)[1:]
@@ -115,7 +115,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
             bucket=order.bucket,
             region=order.region,
             key=request.key,
-            expires_in=order.expires_in,
+            expires_in=window.valid_until - now,
             expires_at=window.valid_until,
         )
     url = credential.signer.presigned_url(request, window)
@@ -127,6 +127,12 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         bucket=order.bucket,
         region=order.region,
         key=request.key,
-        expires_in=order.expires_in,
+        expires_in=window.valid_until - now,
         expires_at=window.valid_until,
     )
+
+
+def _window(order: Order, now: int) -> Window:
+    """From when until when an order is signed: from now on, or the same for all who ask within a window."""
+    start = now - now % order.window_seconds if order.window_seconds else now
+    return Window(start - BACKDATE_SECONDS, start + order.window_seconds + order.expires_in)

@@ -106,7 +106,7 @@ class TestUsage:
 
 MISTAKES = {
     "methods": ({"methods": ["PATCH"]}, "methods[0]", ["PUT", "'PATCH'"]),
-    "vends": ({"vends": ["form"]}, "vends[0]", ["not supported by this version"]),
+    "vends": ({"vends": ["url", "form"]}, "vends[1]", ["not supported by this version"]),
     "bucket": ({"bucket": "*"}, "bucket", ["'*'"]),
     "region": ({"region": "Guangzhou"}, "region", ["'Guangzhou'"]),
     "key": ({"key": "avatars/{uuid"}, "key", ["braces"]),
@@ -150,7 +150,7 @@ class TestCheck:
         assert result.exit_code == 1
         for name, (_, field, texts) in MISTAKES.items():
             lines = [
-                line for line in result.stderr.splitlines() if line.startswith(f"error: {wrong}/{name}.json: {field}")
+                line for line in result.stderr.splitlines() if line.startswith(f"error: {wrong}/{name}.json:1: {field}")
             ]
             assert len(lines) == 1, (name, result.stderr)
             assert [text for text in texts if text not in lines[0]] == []
@@ -168,7 +168,7 @@ class TestCheck:
         assert (bad.exit_code, json.loads(bad.stdout)["ok"]) == (1, False)
         errors = [problem for problem in json.loads(bad.stdout)["problems"] if problem["level"] == "error"]
         assert sorted(Path(problem["file"]).stem for problem in errors) == sorted(MISTAKES)
-        assert all(sorted(problem) == ["field", "file", "level", "message"] for problem in errors)
+        assert all(sorted(problem) == ["field", "file", "level", "line", "message"] for problem in errors)
 
     def test_json_of_wrong_settings(self, run):
         """A program gets JSON whatever is wrong."""

@@ -35,7 +35,8 @@ TABLE = {
     "broker/fleet/": ("broker.fleet", "broker.errors"),
     "broker/fleet/topology.py": (),
     "broker/limits.py": ("broker.fleet", "broker.errors"),
-    "broker/metrics.py": (),
+    "broker/metrics.py": ("broker.policy.catalog",),
+    "broker/reloading.py": ("broker.policy.catalog",),
     "broker/credentials/": ("broker.credentials", "broker.cos", "broker.errors", "broker.fleet", "broker.limits"),
     "broker/vending.py": (
         "broker.policy",
@@ -56,6 +57,7 @@ TABLE = {
     "broker/emulator/": ("broker.emulator", "broker.cos", "broker.errors"),
     "broker/settings.py": (
         "broker.errors",
+        "broker.cos.requests",
         "broker.credentials.sealing",
         "broker.fleet.topology",
         "broker.identity.public_keys",

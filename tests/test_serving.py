@@ -165,9 +165,9 @@ class TestRefusedStart:
         ended = run_serve(environ, port := free_port())
         assert (ended.returncode, ended.stdout) == (1, "")
         for name in (
-            "one.json: vends",
-            "one.json: bucket",
-            "two.json: vends[0]",
+            "one.json:1: vends",
+            "one.json:1: bucket",
+            "two.json:1: vends[0]",
             "UPPER.json",
             "absent-keys",
             "absent-jwks",

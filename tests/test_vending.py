@@ -14,7 +14,7 @@ from broker.errors import BrokerError, Forbidden, NotFound, Refused, Unauthentic
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.policy import catalog
 from broker.policy.asks import Ask
-from broker.policy.checks import Limits
+from broker.policy.limits import Limits
 from broker.vending import BACKDATE_SECONDS, Desk, KeysGrant, SignatureGrant, UrlGrant
 from tests.doubles import NOW, Clock, IssuerDouble, open_cache
 
@@ -36,6 +36,14 @@ POLICIES = {
         "key": "users/{principal.sub}/{path}",
         "inputs": {"path": {"type": "path"}},
         "credential": {"min_remaining_seconds": 600},
+    },
+    "images": {
+        "vends": ["url", "signature", "download-url"],
+        "methods": ["GET", "HEAD"],
+        "key": "images/{principal.sub}/{name}",
+        "inputs": {"name": {}},
+        "expires": {"default_seconds": 300, "max_seconds": 4000, "window_seconds": 3600},
+        "credential": {"duration_seconds": 36000},
     },
     "open": {
         "principals": {"anonymous": True},
@@ -78,6 +86,68 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> catalog.Catalog:
 def world(routes) -> World:
     """A fresh world at NOW."""
     return World(routes)
+
+
+class TestWindows:
+    """Routes whose URLs stay the same for a while, so that browsers and CDNs can keep what they read."""
+
+    START = NOW - NOW % 3600
+
+    @pytest.fixture
+    def world(self, routes) -> World:
+        """A world whose STS gives what is asked for."""
+        return self.lasting(routes)
+
+    def lasting(self, routes: catalog.Catalog) -> World:
+        """The same, as often as wanted."""
+        made = World(routes)
+        made.issuer.lifetime = 36000
+        return made
+
+    @pytest.mark.parametrize("ask", [{"vend": "url", "method": "GET"}, {"vend": "url", "method": "HEAD"},
+                                     {"vend": "signature", "method": "GET"}, {"vend": "download-url"}])  # fmt: skip
+    def test_equal_asks(self, world, ask):
+        """Within a window equal asks get the same, byte for byte; in the next one something else."""
+        grants = []
+        world.clock.tick(self.START - NOW)
+        for _ in range(3):
+            grants.append(world.vend("images", inputs={"name": "a"}, **ask))
+            world.clock.tick(1799.5)
+        signed = [getattr(grant, "authorization", grant.url) for grant in grants]
+        assert signed[0] == signed[1] == signed[2]
+        assert {grant.expires_at for grant in grants} == {self.START + 3900}
+        assert [grant.expires_in for grant in grants] == [3900, 2101, 301]
+        world.clock.tick(1)
+        after = world.vend("images", inputs={"name": "a"}, **ask)
+        assert getattr(after, "authorization", after.url) != signed[0]
+        assert (after.expires_in, after.expires_at) == (2101, self.START + 3600 + 3900)
+
+    def test_signed(self, world):
+        """From a minute before the window to `expires_in` after it; how long to keep it is signed, too."""
+        grant = world.vend("images", "url", method="GET", inputs={"name": "a"}, expires_in=400)
+        signed = parse_qs(urlsplit(grant.url).query)
+        assert signed["q-sign-time"] == [f"{self.START - 60};{self.START + 4000}"]
+        assert signed["response-cache-control"] == ["private, max-age=3600"]
+        assert signed["q-url-param-list"] == ["response-cache-control;x-cos-security-token"]
+
+    @pytest.mark.parametrize("ask", [{"expires_in": 401}, {"params": {"response-cache-control": "public"}}])
+    def test_refused(self, world, ask):
+        """The window counts into `max_seconds`, and what browsers keep is not the caller's choice."""
+        with pytest.raises(Refused) as caught:
+            world.vend("images", "url", method="GET", inputs={"name": "a"}, **ask)
+        assert caught.value.code in ("expires_too_long", "param_not_allowed")
+        assert world.vend("images", "url", method="GET", inputs={"name": "a"}, expires_in=400)
+
+    @given(st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 400)), min_size=1, max_size=20))
+    def test_never_outlives_its_credential(self, routes, asks):
+        """Whenever it is asked for, a URL ends a minute before its credential, and no sooner than asked."""
+        world = self.lasting(routes)
+        for passed, seconds in asks:
+            world.clock.tick(passed)
+            grant = world.vend("images", "url", method="GET", inputs={"name": "a"}, expires_in=seconds)
+            assert world.now + seconds <= grant.expires_at <= world.now + seconds + 3600
+            token = parse_qs(urlsplit(grant.url).query)["x-cos-security-token"][0]
+            assert grant.expires_at + 60 <= world.issuer.expiries[int(token.removeprefix("TOKEN")) - 1]
 
 
 class TestUrl:

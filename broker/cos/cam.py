@@ -39,6 +39,7 @@ _KNOWN_KEYS = frozenset(
         "cos:x-cos-acl",
         "cos:x-cos-storage-class",
         "qcs:ip",
+        "vpc:requester_vpc",
         *(f"cos:{name}" for name in requests.GRANT_HEADERS),
     }
 )

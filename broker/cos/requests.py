@@ -7,6 +7,7 @@ Specification: the CAM action of each request, https://cloud.tencent.com/documen
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -99,6 +100,40 @@ def endpoint(template: str, bucket: str, region: str) -> Endpoint:
     if parts.port is not None and parts.port != {"https": 443, "http": 80}[parts.scheme]:
         host = f"{host}:{parts.port}"
     return Endpoint(f"{parts.scheme}://{host}", host)
+
+
+def template_flaw(value: str, *, placeholders: bool = True) -> str | None:
+    """What keeps a text from being an endpoint, or None; with `placeholders` it may hold `{bucket}` and `{region}`."""
+    bare = value.replace("{bucket}", "examplebucket-1250000000").replace("{region}", "ap-guangzhou")
+    if not placeholders and "{" in value:
+        return "takes no placeholders"
+    flaw = url_flaw(bare)
+    if flaw is not None or "{" in bare or "}" in bare:
+        return flaw or "takes {bucket} and {region} alone"
+    parts = urlsplit(bare)
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        return "must be scheme and host alone"
+    return None
+
+
+def url_flaw(value: str) -> str | None:
+    """What keeps a URL from being one that secrets may be sent to, or None."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "must be a URL"
+    if not host or port == 0 or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        return "must be an https URL (http to loopback only)"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def appid(bucket: str) -> str:

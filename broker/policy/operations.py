@@ -11,11 +11,13 @@ from typing import Any
 from broker.cos import cam, requests
 from broker.credentials.scope import Scope
 from broker.patterns import Pattern
+from broker.policy.conditions import merged
 from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
 from broker.policy.templates import InputSpec
 from broker.policy.values import Rule, RuleSet, constant, rule_set
 
 CREDENTIALS = "credentials"  # the one vend whose credential holds more than one operation
+CACHE_CONTROL = "response-cache-control"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,7 @@ class Operation:
 
 def operations(document: PolicyDocument) -> dict[str, Operation]:
     """The operations of a route, by the HTTP method that is signed."""
-    headers, params = rules(document.headers), rules(document.params)
+    headers, params = rules(document.headers), param_rules(document)
     return {method: _operation(document, method, headers, params) for method in signed_methods(document)}
 
 
@@ -104,6 +106,13 @@ def rules(declared: Mapping[str, ValueRule]) -> list[Rule]:
         )
         for name, rule in declared.items()
     ]
+
+
+def param_rules(document: PolicyDocument) -> list[Rule]:
+    """The rules of the parameters, with the one that makes browsers and CDNs keep what a windowed URL reads."""
+    window = document.expires.window_seconds
+    kept = {CACHE_CONTROL: ValueRule.model_validate({"const": f"private, max-age={window}"})} if window else {}
+    return rules({**document.params, **kept})
 
 
 def input_specs(document: PolicyDocument) -> dict[str, InputSpec]:
@@ -148,6 +157,10 @@ def _permission(document: PolicyDocument, statements: Sequence[tuple[tuple[str, 
 
 
 def _condition(document: PolicyDocument, operation: str) -> cam.Condition:
+    return merged(_own_condition(document, operation), document.condition)
+
+
+def _own_condition(document: PolicyDocument, operation: str) -> cam.Condition:
     content = document.content
     types, max_bytes = (content.types, content.max_bytes) if content else (None, None)
     if operation == "put":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
@@ -15,11 +15,12 @@ from broker.identity.principals import Principal
 from broker.policy import operations, templates
 from broker.policy.admission import Admission, compile_admission
 from broker.policy.asks import NOTHING, Ask
-from broker.policy.checks import URL_BYTES, Limits
 from broker.policy.content import ContentLimits, compile_content
 from broker.policy.document import PolicyDocument
+from broker.policy.limits import Limits
 from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_of, scope_name
+from broker.policy.sizes import URL_BYTES
 from broker.policy.templates import InputSpec, Literal, ProvenClaims, Template
 from broker.policy.values import attachment
 
@@ -33,7 +34,7 @@ class Order(NamedTuple):
     """What will be vended, proven against the policy; only a credential is missing.
 
     `request` is None for keys, `key_prefix` and `actions` are empty for anything else. `headers` are the request's
-    without Host.
+    without Host. With `window_seconds`, what is signed is the same for all asks in a window of that length.
     """
 
     vend: str
@@ -41,6 +42,7 @@ class Order(NamedTuple):
     region: str
     demand: Demand
     expires_in: int
+    window_seconds: int
     request: signing.Request | None
     headers: Mapping[str, str] = NOTHING
     key_prefix: str = ""
@@ -83,7 +85,7 @@ class Route:
         key = self._key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
         params = self._params(ask, operation, claims)
-        expires_in = self._expires_in(ask)
+        expires_in, expires = self._expires_in(ask), self.document.expires
         request = signing.Request(
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
         )
@@ -94,11 +96,12 @@ class Route:
             region=self.document.region,
             demand=Demand(
                 self._scope(operation.permission, claims, key),
-                expires_in + MARGIN_SECONDS,
-                self.document.expires.max_seconds + MARGIN_SECONDS,
+                expires_in + expires.window_seconds + MARGIN_SECONDS,
+                expires.max_seconds + MARGIN_SECONDS,
                 self.renews,
             ),
             expires_in=expires_in,
+            window_seconds=expires.window_seconds,
             request=request,
             headers=headers,
         )
@@ -107,24 +110,6 @@ class Route:
         """Whether a credential of this outline may be one of this route's."""
         reach = cam.resource(self.document.region, self.document.bucket, self.template.literal_prefix)
         return outline.form in self.forms and outline.resource.startswith(reach)
-
-    def describe(self) -> dict[str, Any]:
-        """What a caller needs to know to ask: the entry of `GET /v1`."""
-        document = self.document
-        return {
-            "route": self.name,
-            "description": document.description,
-            "vends": document.vends,
-            "methods": document.methods or ["GET"],
-            "inputs": {
-                name: rule.model_dump(exclude_none=True, exclude={"max_length"} if rule.enum else None)
-                for name, rule in document.inputs.items()
-            },
-            "content": document.content.model_dump(exclude_none=True) if document.content else {},
-            "headers": {name: rule.model_dump(exclude_defaults=True) for name, rule in document.headers.items()},
-            "params": {name: rule.model_dump(exclude_defaults=True) for name, rule in document.params.items()},
-            "expires": document.expires.model_dump(),
-        }
 
     def _keys(self, ask: Ask, claims: ProvenClaims) -> Order:
         assert self.credentials is not None  # noqa: S101  compiled whenever the vend is listed
@@ -136,6 +121,7 @@ class Route:
             region=self.document.region,
             demand=Demand(self._scope(self.credentials, claims, ""), minimum, minimum, self.renews),
             expires_in=minimum,
+            window_seconds=0,
             request=None,
             key_prefix=reach_of(self.scope_name, self.template, claims, "").removesuffix("*"),
             actions=tuple(self.credentials.actions),
@@ -217,8 +203,9 @@ class Route:
             return expires.default_seconds
         if ask.expires_in < 1:
             raise _invalid("expires_in", f"must be a positive integer, got {ask.expires_in}")
-        if ask.expires_in > expires.max_seconds:
-            message = f"must be 1..{expires.max_seconds}, got {ask.expires_in}"
+        longest = expires.max_seconds - expires.window_seconds
+        if ask.expires_in > longest:
+            message = f"must be 1..{longest}, got {ask.expires_in}"
             raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
         return ask.expires_in
 
@@ -246,7 +233,7 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         inputs=operations.input_specs(document),
         admission=compile_admission(name, document, template, by_method.values()),
         content=compile_content(document),
-        endpoint=requests.endpoint(limits.cos_endpoint, document.bucket, document.region),
+        endpoint=requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region),
         operations=by_method,
         credentials=keys,
         limits=limits,

@@ -14,6 +14,7 @@ from broker import vending
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
 from broker.policy.asks import ASKS
+from broker.policy.descriptions import describe
 from broker.policy.routes import Route
 from broker.web import messages, problems
 
@@ -30,7 +31,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
 
     def list_routes() -> Response:
         principal = authenticate(authenticator, request.environ, desk.clock())
-        routes = [route.describe() for route in desk.catalog().routes.values() if _admits(route, principal)]
+        routes = [describe(route) for route in desk.catalog().routes.values() if _admits(route, principal)]
         return problems.respond(json.dumps({"routes": routes}).encode())
 
     def vend(route_name: str, vend_name: str) -> Response:

@@ -21,7 +21,7 @@ from broker.identity.principals import Principal
 from broker.limits import Budgets
 from broker.policy import catalog
 from broker.policy.asks import Ask
-from broker.policy.checks import Limits
+from broker.policy.limits import Limits
 from broker.policy.routes import Route
 
 ASK = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "1000"}}

@@ -11,9 +11,10 @@ import pytest
 
 from broker.errors import RequestError
 from broker.identity.principals import Principal
-from broker.policy import document as documents
+from broker.policy import parsing
 from broker.policy.asks import Ask
-from broker.policy.checks import Limits, check
+from broker.policy.checks import check
+from broker.policy.limits import Limits
 from broker.policy.routes import Order, Route, compile_route
 
 NOW = 1_700_000_000  # 2023-11-14 22:13:20 UTC
@@ -64,7 +65,7 @@ def changed(base: str, changes: dict[str, Any]) -> dict[str, Any]:
 
 def found(policy: Any, limits: Limits = LIMITS) -> dict[str, str]:
     """Messages by field: everything wrong with a policy."""
-    parsed, problems, unsound = documents.parse(policy)
+    parsed, problems, unsound = parsing.parse(policy, limits.variables)
     by_field: dict[str, list[str]] = {}
     for field, message in (*problems, *check(parsed, unsound, limits)):
         by_field.setdefault(field, []).append(message)
@@ -75,7 +76,7 @@ def compiled(base: str, changes: dict[str, Any] | None = None, limits: Limits = 
     """A route, through JSON as a file would be read."""
     policy = json.loads(json.dumps(changed(base, changes or {})))
     assert found(policy, limits) == {}
-    parsed, _, _ = documents.parse(policy)
+    parsed, _, _ = parsing.parse(policy, limits.variables)
     return compile_route("route", parsed, limits)
 
 

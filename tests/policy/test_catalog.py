@@ -99,7 +99,7 @@ class TestFolder:
         (path / "d.json").symlink_to(path / "nowhere")
         found = reported(path)
         assert [(name, field) for name, field, _ in found] == [("b.json", "region"), ("c.json", ""), ("d.json", "")]
-        assert all("cannot be read" in message for name, _, message in found if name != "b.json")
+        assert ["cannot be read" in found[1][2], "not there" in found[2][2]] == [True, True]
 
     def test_warnings(self, folder, policy, limits):
         """What deserves a second look is told with its file, and keeps no route out."""
@@ -135,7 +135,7 @@ class TestJson:
         """Malformed, ambiguous or oversized text is reported without a traceback, beside other files' mistakes."""
         found = reported(folder(**{"a.json": text, "b.json": policy("read", {"region": "x"})}))
         assert [(name, field) for name, field, _ in found] == [("a.json", ""), ("b.json", "region")]
-        assert "not valid JSON" in found[0][2]
+        assert ("at most 262144 bytes" if len(text) > 262144 else "not valid JSON") in found[0][2]
 
     @pytest.mark.parametrize(
         "content",
@@ -222,7 +222,7 @@ class TestManyMistakes:
         assert "'x\\nx\\n" in found["bucket"]
         assert len(found["bucket"]) < 160
         assert "got 5" in found["region"]
-        assert "got null" in found["methods[0]"]
+        assert "null" in found["methods[0]"]
 
     def test_one_bad_file(self, folder, policy, reported, limits):
         """One bad file refuses the folder; its sound twin loads."""

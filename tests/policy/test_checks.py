@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from broker.policy.checks import Limits
+from broker.policy.limits import Limits
 
 META = "x-cos-meta-"
 LATER = "not supported by this version"
@@ -46,7 +46,7 @@ SHAPES = [
         "read", {"inputs.name": {"regex": "a"}}, "inputs.name.regex", "is no field", {"inputs.name": {"pattern": "a"}}
     ),
     Mistake("read", {"description": 5}, "description", "string", {"description": "5"}),
-    Mistake("read", {"description": None}, "description", "string", {"description": ""}),
+    Mistake("read", {"description": None}, "description", "null", {"description": ""}),
     Mistake("read", {"description": "x" * 501}, "description", "500", {"description": "x" * 500}),
     Mistake("read", {"$schema": 1}, "$schema", "string", {"$schema": "./policy.schema.json"}),
     Mistake("read", {"vends": []}, "vends", "must not be empty", {}),
@@ -55,7 +55,7 @@ SHAPES = [
     Mistake("read", {"vends": ["url", "url"]}, "vends", "'url' twice", {"vends": ["url", "signature"]}),
     Mistake("read", {"vends": [["form"]]}, "vends[0]", "got a list", {}),
     Mistake("read", {"vends": [{"url": True}]}, "vends[0]", "got an object", {}),
-    Mistake("read", {"vends": [None]}, "vends[0]", "got null", {}),
+    Mistake("read", {"vends": [None]}, "vends[0]", "null", {}),
     Mistake("read", {"methods": ["get"]}, "methods[0]", "'GET'", {}),
     Mistake("read", {"methods": ["PATCH"]}, "methods[0]", "'PATCH'", {}),
     Mistake("read", {"methods": ["GET", "GET"]}, "methods", "twice", {"methods": ["GET", "HEAD"]}),
@@ -272,45 +272,126 @@ SHAPES += [
 ]
 
 LATER_FIELDS = [
-    Mistake("read", {"endpoint": "https://cdn.test"}, "endpoint", LATER, {}),
-    Mistake("read", {"condition": {}}, "condition", LATER, {}),
     Mistake("read", {"rate": "60/minute"}, "rate", LATER, {}),
-    Mistake("read", {"tests": []}, "tests", LATER, {}),
-    Mistake(
-        "read", {"expires": {"window_seconds": 60}}, "expires.window_seconds", LATER, {"expires": {"max_seconds": 600}}
-    ),
-    Mistake("upload", {"content.part_bytes": 8388608}, "content.part_bytes", LATER, {}),
     Mistake("upload", {"vends": ["url", "form"]}, "vends[1]", LATER, {"vends": ["url", "signature"]}),
     Mistake("upload", {"vends": ["multipart"]}, "vends[0]", LATER, {}),
     Mistake("read", {"vends": ["url", "confirm"]}, "vends[1]", LATER, {}),
     Mistake("read", {"key": "/", "inputs": {}}, "key", LATER, {"key": "a", "inputs": {}}),
-    Mistake("read", {"bucket": "${POLICY_BUCKET}"}, "bucket", LATER, {}),
-    Mistake("read", {"region": "${POLICY_REGION:-ap-guangzhou}"}, "region", LATER, {}),
-    Mistake("read", {"key": "${POLICY_DIR}/{name}"}, "key", LATER, {"key": "dir/{name}"}),
-    Mistake("read", {"description": "in ${POLICY_ENV}"}, "description", LATER, {"description": "in production, $5"}),
+]
+
+ASKED = {"as": {"sub": "u1"}, "ask": {"vend": "url", "inputs": {"name": "a"}}, "expect": "granted"}
+
+
+def condition(operator: str, key: str, value: Any) -> dict[str, Any]:
+    """A policy's `condition` with one key."""
+    return {"condition": {operator: {key: value}}}
+
+
+def window(seconds: int, **expires: int) -> dict[str, Any]:
+    """A policy's `expires` with a window."""
+    return {"expires": {"window_seconds": seconds, **expires}}
+
+
+FIELDS = [
+    Mistake("read", {"endpoint": "http://cdn.test"}, "endpoint", "https", {"endpoint": "https://cdn.test"}),
+    Mistake("read", {"endpoint": "https://cdn.test/a"}, "endpoint", "host alone", {"endpoint": "https://cdn.test/"}),
+    Mistake("read", {"endpoint": "https://{zone}.test"}, "endpoint", "{bucket}", {"endpoint": "https://{bucket}.test"}),
+    Mistake("read", {"endpoint": "cdn.test"}, "endpoint", "https", {"endpoint": "http://127.0.0.1:9000"}),
+    Mistake("read", {"condition": {"ip_equal": {}}}, "condition", "qcs:ip", {"condition": {}}),
+    Mistake("read", {"condition": {"ip_equal": "x"}}, "condition.ip_equal", "object", {"condition": {}}),
+    Mistake("read", condition("string_equal", "cos:prefix", "a/"), "condition", "qcs:ip (ip_equal", {"condition": {}}),
     Mistake(
         "read",
-        {"inputs.name": {"enum": ["${POLICY_X}"]}},
-        "inputs.name.enum[0]",
-        LATER,
-        {"inputs.name": {"enum": ["x"]}},
+        condition("ip_equal_if_exist", "qcs:ip", "1.2.3.4"),
+        "condition",
+        "got ip_equal_if_exist",
+        condition("ip_equal", "qcs:ip", "1.2.3.4"),
     ),
+    Mistake("read", condition("string_equal", "cos:content-type", "a/b"), "condition", "no condition key to add", {}),
+    Mistake(
+        "read",
+        condition("ip_equal", "qcs:ip", []),
+        "condition",
+        "203.0.113.0/24",
+        condition("ip_equal", "qcs:ip", ["203.0.113.0/24", "2001:db8::/32"]),
+    ),
+    Mistake(
+        "read",
+        condition("ip_equal", "qcs:ip", "203.0.113.1/24"),
+        "condition",
+        "network",
+        condition("ip_not_equal", "qcs:ip", "203.0.113.0/24"),
+    ),
+    Mistake(
+        "read",
+        condition("ip_equal", "qcs:ip", ["*"]),
+        "condition",
+        "'*'",
+        condition("ip_equal", "qcs:ip", ["198.51.100.7"]),
+    ),
+    Mistake(
+        "read",
+        condition("bool_equal", "cos:secure-transport", "yes"),
+        "condition",
+        '"true"',
+        condition("bool_equal", "cos:secure-transport", "true"),
+    ),
+    Mistake(
+        "read",
+        condition("numeric_greater_than_equal", "cos:tls-version", "2"),
+        "condition",
+        "1.3",
+        condition("numeric_greater_than_equal", "cos:tls-version", "1.2"),
+    ),
+    Mistake(
+        "read",
+        condition("string_equal", "vpc:requester_vpc", "any"),
+        "condition",
+        "vpc-",
+        condition("string_equal", "vpc:requester_vpc", "vpc-1a2b3c4d"),
+    ),
+    Mistake("read", condition("string_equal", "cos:x-cos-storage-class", "STANDARD"), "condition", "uploads alone", {}),
     Mistake(
         "upload",
-        header("Cache-Control", const="${POLICY_X}"),
-        "headers.Cache-Control.const",
-        LATER,
-        header("Cache-Control", const="x"),
+        condition("string_equal_if_exist", "cos:x-cos-storage-class", "any"),
+        "condition",
+        "STANDARD",
+        condition("string_equal_if_exist", "cos:x-cos-storage-class", "STANDARD"),
     ),
-    Mistake("upload", {"content.types": ["${POLICY_X}"]}, "content.types[0]", LATER, {}),
+    Mistake("download", window(-1), "expires.window_seconds", "0", window(0)),
+    Mistake("download", window(601), "expires", "300 + 601", window(600)),
+    Mistake("download", window(60, max_seconds=300), "expires", "(300)", window(60, max_seconds=360)),
+    Mistake("upload", window(60), "expires.window_seconds", "got PUT", window(0)),
     Mistake(
         "read",
-        {"principals": {"claims": {"a": {"const": "${POLICY_X}"}}}},
-        "principals.claims.a.const",
-        LATER,
-        {"principals": {"claims": {"a": {"const": "x"}}}},
+        {**window(60), "methods": ["GET", "DELETE"]},
+        "expires.window_seconds",
+        "GET, DELETE",
+        {**window(60), "methods": ["GET", "HEAD"]},
     ),
-    Mistake("read", {"credential": {"role_arn": "${POLICY_X}"}}, "credential.role_arn", LATER, {"credential": {}}),
+    Mistake(
+        "read",
+        {**window(60), "key": "files/{principal.sub}/{uuid}.{name}"},
+        "expires.window_seconds",
+        "same for equal asks",
+        window(60),
+    ),
+    Mistake("keys", {**window(60), "methods": ["GET"]}, "expires.window_seconds", "signed requests", {}),
+    Mistake(
+        "download",
+        {**window(60), "params": {"response-cache-control": {"const": "no-store"}}},
+        "params.response-cache-control",
+        "window_seconds",
+        {"params": {"response-cache-control": {"const": "x"}}},
+    ),
+    Mistake("upload", {"content.part_bytes": 8388608}, "content.part_bytes", "multipart", {}),
+    Mistake("upload", {"content": {"part_bytes": 8388608}}, "content", "types or max_bytes", {}),
+    Mistake(
+        "read", {"tests": [{**ASKED, "expect": "denied"}]}, "tests[0].expect", "'key_not_allowed'", {"tests": [ASKED]}
+    ),
+    Mistake("read", {"tests": [{"ask": {}}]}, "tests[0].expect", "required", {"tests": []}),
+    Mistake("read", {"tests": [{**ASKED, "why": ""}]}, "tests[0].why", "legal here: as, ask, expect", {}),
+    Mistake("read", {"tests": [{**ASKED, "as": "u1"}]}, "tests[0].as", "must be an object", {"tests": [ASKED]}),
 ]
 
 KEYS = [
@@ -769,7 +850,7 @@ VALUES = [
     *(Mistake("read", param(name, const="a"), f"params.{name}", "another operation", {}) for name in SUB_RESOURCES),
 ]
 
-ALL = [*SHAPES, *LATER_FIELDS, *KEYS, *VENDS, *VALUES]
+ALL = [*SHAPES, *LATER_FIELDS, *FIELDS, *KEYS, *VENDS, *VALUES]
 
 
 def name_of(mistake: Mistake) -> str:

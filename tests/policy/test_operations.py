@@ -48,6 +48,7 @@ def scope(route, order):
 
 PUT_ASK = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "5"}}
 TYPES = {"cos:content-type": ["image/png", "image/jpeg"]}
+HOME = {"ip_equal": {"qcs:ip": ["203.0.113.0/24"]}}
 
 
 class TestPut:
@@ -217,6 +218,42 @@ class TestKeys:
             )
             assert "name/cos:PostObject" not in given.actions
             assert "PostObject" not in given.demand.scope.document
+
+
+class TestConditions:
+    """What a policy file adds to what CAM must hold."""
+
+    @pytest.mark.parametrize(
+        ("base", "changes"),
+        [("upload", {}), ("read", {}), ("read", {"methods": ["DELETE"]}), ("download", {}), ("keys", {})],
+    )
+    def test_every_statement(self, route, order, base, changes):
+        """It stands in every statement, beside the broker's own conditions, and in nothing of a route without."""
+        ask = {"upload": PUT_ASK, "read": {"inputs": {"name": "a"}}, "download": {"inputs": {"name": "a"}}}.get(
+            base, {}
+        )
+        plain, held = (
+            json.loads(order(route(base, {**changes, **added}), **ask).demand.scope.document)["statement"]
+            for added in ({}, {"condition": HOME})
+        )
+        assert [{**statement["condition"], **HOME} for statement in plain] == [one["condition"] for one in held]
+        assert all("ip_equal" not in statement["condition"] for statement in plain)
+
+    def test_same_operator(self, route, order):
+        """Under an operator that the broker uses, too, neither's keys are lost."""
+        condition = {"string_equal_if_exist": {"cos:x-cos-storage-class": ["STANDARD", "STANDARD_IA"]}}
+        document = order(route("upload", {"condition": condition}), **PUT_ASK).demand.scope.document
+        held = json.loads(document)["statement"][0]["condition"]["string_equal_if_exist"]
+        assert held["cos:x-cos-storage-class"] == ["STANDARD", "STANDARD_IA"]
+        assert (held["cos:x-cos-acl"], held["cos:x-cos-grant-read"]) == ("default", "")
+
+    def test_evaluated(self, route, order):
+        """It decides: from inside the network, and not from outside."""
+        document = json.loads(order(route("read", {"condition": HOME}), inputs={"name": "a"}).demand.scope.document)
+        resource = document["statement"][0]["resource"][0].replace("*", "a")
+        for address, allowed in (("203.0.113.7", True), ("198.51.100.7", False)):
+            decision = cam.evaluate(document, "name/cos:GetObject", resource, {"qcs:ip": address})
+            assert decision.allowed is allowed
 
 
 class TestReach:

@@ -7,10 +7,12 @@ import uuid
 
 import pytest
 
-from broker.policy.checks import Limits
+from broker.policy.descriptions import describe
+from broker.policy.limits import Limits
 from broker.policy.routes import MARGIN_SECONDS
 
 HOST = "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com"
+PLACE = "examplebucket-1250000000.cos.ap-guangzhou"
 PNG = {"Content-Type": "image/png", "Content-Length": "1000"}
 UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
 
@@ -75,6 +77,19 @@ class TestOrder:
         request = order(local, inputs={"name": "a"}).request
         assert (request.base_url, request.headers["Host"]) == ("http://127.0.0.1:9000", "127.0.0.1:9000")
 
+    @pytest.mark.parametrize(
+        ("template", "host"),
+        [
+            ("https://cdn.example.com/", "cdn.example.com"),
+            ("https://{bucket}.cos.{region}.tencentcos.cn", f"{PLACE}.tencentcos.cn"),
+            ("https://{bucket}.cos.accelerate.myqcloud.com", "examplebucket-1250000000.cos.accelerate.myqcloud.com"),
+        ],
+    )
+    def test_endpoint_of_a_route(self, route, order, template, host):
+        """A route's own endpoint replaces the settings': custom domain, another domain of COS, acceleration."""
+        request = order(route("read", {"endpoint": template}), inputs={"name": "a"}).request
+        assert (request.base_url, request.headers["Host"]) == (f"https://{host}", host)
+
     def test_bucket(self, route, order, refused):
         """The bucket may be repeated, and no other may be named."""
         assert order(route("read"), inputs={"name": "a"}, bucket="examplebucket-1250000000")
@@ -85,7 +100,7 @@ class TestOrder:
 
     def test_describe(self, route):
         """What a caller is told about a route."""
-        assert route("upload").describe() == {
+        assert describe(route("upload")) == {
             "route": "route",
             "description": "Uploads.",
             "vends": ["url"],
@@ -96,7 +111,7 @@ class TestOrder:
             "params": {},
             "expires": {"default_seconds": 300, "max_seconds": 900},
         }
-        assert route("download").describe()["methods"] == ["GET"]
+        assert describe(route("download"))["methods"] == ["GET"]
 
 
 class TestMethods:

@@ -12,7 +12,7 @@ from broker.errors import RequestError
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.policy import catalog
 from broker.policy.asks import Ask
-from broker.policy.checks import Limits
+from broker.policy.limits import Limits
 
 FOLDER = Path(__file__).parents[2] / "policies"
 NOW = 1_700_000_000

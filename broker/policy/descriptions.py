@@ -1,0 +1,42 @@
+"""Routes for those who may ask them: the entries of `GET /v1`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from broker.policy.document import InputRule, PolicyDocument
+from broker.policy.routes import Route
+
+
+def describe(route: Route) -> dict[str, Any]:
+    """What a caller needs to know to ask a route."""
+    document = route.document
+    return {
+        "route": route.name,
+        "description": document.description,
+        "vends": document.vends,
+        "methods": document.methods or ["GET"],
+        "inputs": {name: _input(rule) for name, rule in document.inputs.items()},
+        "content": _content(document),
+        "headers": {name: _stated(rule) for name, rule in document.headers.items()},
+        "params": {name: _stated(rule) for name, rule in document.params.items()},
+        "expires": document.expires.model_dump(exclude=None if document.expires.window_seconds else {"window_seconds"}),
+    }
+
+
+def _input(rule: InputRule) -> dict[str, Any]:
+    return rule.model_dump(exclude_none=True, exclude={"max_length"} if rule.enum else None)
+
+
+def _content(document: PolicyDocument) -> dict[str, Any]:
+    if document.content is None:
+        return {}
+    return document.content.model_dump(
+        exclude_none=True, exclude=None if "multipart" in document.vends else {"part_bytes"}
+    )
+
+
+def _stated(rule: BaseModel) -> dict[str, Any]:
+    return rule.model_dump(exclude_defaults=True)

@@ -1,0 +1,59 @@
+"""How large a route's CAM documents and URLs can get, with the longest values that it admits."""
+
+from __future__ import annotations
+
+from broker.cos import cam, requests, signing
+from broker.policy import operations, templates
+from broker.policy.document import PolicyDocument
+from broker.policy.limits import Found, Limits, Rule
+from broker.policy.reach import longest, reach_of, scope_name, worst_claims, worst_key
+from broker.policy.templates import Template
+from broker.policy.values import Constant
+
+URL_BYTES = 8_000
+_TOKEN_BYTES = 2_048
+
+
+def _documents(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    try:
+        by_method = operations.operations(document)
+    except templates.TemplateError:
+        return  # a const that is no template is reported where it stands
+    permissions = [operation.permission for operation in by_method.values()]
+    if operations.CREDENTIALS in document.vends and document.methods:
+        permissions.append(operations.credentials_permission(document))
+    reach = reach_of(
+        scope_name(document, template), template, worst_claims(template.claims), worst_key(document, template)
+    )
+    size = max((cam.measure(permission.scope(reach).document) for permission in permissions), default=0)
+    if size > limits.policy_bytes:
+        yield "", f"the CAM document can reach {size} bytes, at most {limits.policy_bytes} (BROKER_POLICY_BYTES)"
+
+
+def _urls(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    try:
+        rules = operations.param_rules(document)
+    except templates.TemplateError:
+        return
+    base_url = requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region).base_url
+    params = {rule.name: _worst(rule.const) if rule.const else longest(rule.enum or [""]) for rule in rules}
+    request = signing.Request("GET", base_url, worst_key(document, template), {"Host": base_url}, params)
+    length = signing.url_length(request, _TOKEN_BYTES)
+    if length > URL_BYTES:
+        yield "params", f"a URL of this route can reach {length} bytes, at most {URL_BYTES}"
+
+
+def _worst(constant: Constant) -> str:
+    return constant.render(worst_claims(constant.claims))
+
+
+RULES: tuple[Rule, ...] = (
+    (
+        frozenset(
+            {"key", "vends", "methods", "bucket", "region", "inputs", "content", "headers", "params", "credential"}
+            | {"condition", "expires"}
+        ),
+        _documents,
+    ),
+    (frozenset({"key", "vends", "bucket", "region", "endpoint", "inputs", "params", "expires"}), _urls),
+)

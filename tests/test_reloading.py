@@ -1,0 +1,167 @@
+"""A process's policies follow their folder: when it looks, and what it leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from broker.policy.catalog import Catalog, Folder
+from broker.policy.limits import Limits
+from broker.reloading import POLL_SECONDS, Policies
+
+READ = {
+    "vends": ["url"],
+    "methods": ["GET"],
+    "bucket": "examplebucket-1250000000",
+    "region": "ap-guangzhou",
+    "key": "files/{principal.sub}/{name}",
+    "inputs": {"name": {}},
+}
+LIMITS = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")
+
+
+class World:
+    """A folder, and what a process makes of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.observed: list[Catalog] = []
+        self.write("1")
+
+    def write(self, description: str) -> None:
+        """Change the one route."""
+        (self.path / "new").write_text(json.dumps({**READ, "description": description}))
+        (self.path / "new").replace(self.path / "a.json")
+
+    def open(self) -> Policies:
+        """A process's policies."""
+        return Policies(Folder(self.path, LIMITS), time.time_ns, self.observed.append)
+
+    def says(self, policies: Policies) -> str:
+        """What the route says of itself."""
+        return policies().route("a").document.description
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    """A folder of one route."""
+    return World(tmp_path)
+
+
+def threads() -> list[threading.Thread]:
+    """The threads that look at folders."""
+    return [thread for thread in threading.enumerate() if thread.name == "policies"]
+
+
+def test_no_thread_before_the_first_ask(world):
+    """Loading starts no thread, so that a process may fork; the first ask starts one, and the others no more."""
+    before = len(threads())
+    policies = world.open()
+    assert len(threads()) == before
+    for _ in range(3):
+        policies()
+    assert len(threads()) == before + 1
+
+
+def test_first_ask(world):
+    """The first ask looks by itself: it may come long after the load."""
+    policies = world.open()
+    world.write("2")
+    assert world.says(policies) == "2"
+
+
+def test_change(world):
+    """A change is live within two seconds without anybody's doing, and told to who watches."""
+    policies = world.open()
+    assert world.says(policies) == "1"
+    world.write("2")
+    changed_at = time.monotonic()
+    while world.says(policies) != "2":
+        assert time.monotonic() < changed_at + 2
+        time.sleep(0.005)
+    assert [catalog.generation for catalog in world.observed] == [1, 2]
+    assert POLL_SECONDS <= 1
+
+
+def test_thread_ends_with_its_policies(world):
+    """What nobody uses any longer is not looked at any longer."""
+    policies = world.open()
+    policies()
+    (thread,) = (thread for thread in threads() if thread is policies._thread)
+    gone = weakref.ref(policies)
+    del policies
+    gc.collect()
+    assert gone() is None
+    thread.join(2 * POLL_SECONDS + 1)
+    assert not thread.is_alive()
+
+
+def test_forked_child(world):
+    """A forked child looks for itself, whatever its parent did."""
+    policies = world.open()
+    assert world.says(policies) == "1"
+    reader, writer = os.pipe()
+    world.write("2")
+    child = os.fork()
+    if child == 0:
+        os.write(writer, world.says(policies).encode())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reader, 9) == b"2"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_mistake_of_ours(world, monkeypatch):
+    """Even a look that fails as nobody foresaw does not end the looking."""
+    policies = world.open()
+    policies()
+    failed = threading.Event()
+    clock = policies._clock_ns
+
+    def broken() -> int:
+        policies._clock_ns = clock
+        failed.set()
+        raise RuntimeError("unforeseen")
+
+    policies._clock_ns = broken
+    assert failed.wait(3)
+    world.write("2")
+    deadline = time.monotonic() + 3
+    while world.says(policies) != "2":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_log(world, caplog):
+    """Changes, mistakes and their end are told once each, with file, line and field, and what becomes of the route."""
+    caplog.set_level(logging.INFO, logger="broker.policies")
+    policies = world.open()
+    (world.path / "b.json").write_text(json.dumps(READ))
+    policies.refresh()
+    (world.path / "a.json").write_text(json.dumps({**READ, "region": "x"}, indent=1))
+    (world.path / "b.json").unlink()
+    for _ in range(3):
+        policies.refresh()
+    world.write("2")
+    policies.refresh()
+    lines = [(one.levelname, one.getMessage()) for one in caplog.records if one.name == "broker.policies"]
+    assert lines == [
+        ("INFO", "policies changed, generation 2: added b"),
+        ("INFO", "policies changed, generation 3: removed b"),
+        (
+            "WARNING",
+            f"not taken, what was good before stays: {world.path}/a.json:9: region: must be a region such as "
+            "ap-guangzhou, got 'x'",
+        ),
+        ("INFO", "policies changed, generation 4: changed a"),
+        ("INFO", "the policy folder is sound again"),
+    ]
