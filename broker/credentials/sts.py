@@ -175,7 +175,7 @@ class _Line(ProxyConnection):  # type: ignore[misc]
         self.local = threading.local()
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None) -> Response:
-        began = self._monotonic()
+        began, steps = self._monotonic(), self._timekeeper.steps
         response: Response = self._session.request(
             method,
             url,
@@ -191,7 +191,7 @@ class _Line(ProxyConnection):  # type: ignore[misc]
         self._read(response, began + self.local.timeout_seconds)
         date = _date(response.headers.get("Date", ""))
         if date is not None:
-            self._timekeeper.observe(date + self._monotonic() - answered, answered - began)
+            self._timekeeper.observe(date + self._monotonic() - answered, answered - began, steps)
         # The SDK takes an error of any type but this very text for a success without credentials.
         if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json":
             response.headers["Content-Type"] = "application/json"

@@ -45,6 +45,13 @@ class Timekeeper:
         self._ask: Callable[[], None] | None = None
         self._asked_at = -math.inf
         self._skew = 0.0
+        self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """How often the local clock has been seen to be set, a step that nobody has seen yet included."""
+        self._check()
+        return self._steps
 
     @property
     def skew_seconds(self) -> float:
@@ -62,19 +69,20 @@ class Timekeeper:
 
     def __call__(self) -> int:
         """Now, in Unix seconds."""
-        local = self._clock()
-        if not -IGNORED_SECONDS < local - self._monotonic() - self._offset < IGNORED_SECONDS:
-            self._stepped()
+        local = self._check()
         if self._doubtful and self._ask is not None:
             self._wonder(self._ask)
         return int(local + self._skew)
 
-    def observe(self, date: float, round_trip_seconds: float) -> None:
-        """Take note of the `Date` (Unix seconds) of an answer that has just come after so long a round trip."""
-        local = self._clock()
-        if not -IGNORED_SECONDS < local - self._monotonic() - self._offset < IGNORED_SECONDS:
-            self._stepped()
+    def observe(self, date: float, round_trip_seconds: float, since: int | None = None) -> None:
+        """Take note of the `Date` (Unix seconds) of an answer that has just come after so long a round trip.
+
+        `since` is what `steps` was when the question was sent: an answer that a step overtook tells nothing.
+        """
+        local = self._check()
         with self._lock:
+            if since is not None and since != self._steps:
+                return
             if self._doubtful:
                 self._samples.clear()
                 self._doubtful = False
@@ -82,6 +90,13 @@ class Timekeeper:
             median = statistics.median(self._samples)
             self._skew = 0.0 if abs(median) < IGNORED_SECONDS else median
         self._tell(self._skew)
+
+    def _check(self) -> float:
+        """The local time; a step is noticed."""
+        local = self._clock()
+        if not -IGNORED_SECONDS < local - self._monotonic() - self._offset < IGNORED_SECONDS:
+            self._stepped()
+        return local
 
     def _wonder(self, ask: Callable[[], None]) -> None:
         now = self._monotonic()
@@ -95,6 +110,7 @@ class Timekeeper:
             if -IGNORED_SECONDS < step < IGNORED_SECONDS:
                 return  # another thread has noticed
             self._offset += step
+            self._steps += 1
             self._skew -= min(step, 0.0)
             self._doubtful = True
             self._asked_at = -math.inf

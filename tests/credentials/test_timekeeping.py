@@ -50,6 +50,18 @@ class TestMeasured:
             keeper.observe(NOW + off, 0)
         assert keeper.skew_seconds == 100
 
+    @pytest.mark.parametrize("seconds", [1200, -1200])
+    def test_overtaken(self, keeper, clock, seconds):
+        """An answer that was on its way while the clock was set tells nothing; the next one does."""
+        keeper.observe(NOW, 0)
+        sent = keeper.steps
+        clock.step(seconds)
+        keeper.observe(NOW, 0, sent)
+        assert keeper.doubtful
+        assert keeper() == NOW + max(seconds, 0)
+        keeper.observe(NOW, 0, keeper.steps)
+        assert (keeper(), keeper.doubtful) == (NOW, False)
+
     def test_told(self, clock):
         """Whoever wants to know the skew is told each time it is measured."""
         told = []
