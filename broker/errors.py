@@ -187,7 +187,8 @@ def quoted(text: str) -> str:
 
 def named(name: str) -> str:
     """A caller's own name for something (a header, an input), for a message: escaped and cut, without quotes."""
-    return quoted(name)[1:].removesuffix("'")
+    escaped = quoted(name)
+    return escaped[1:].removesuffix(escaped[0])
 
 
 def summary(errors: Sequence[FieldError]) -> str:

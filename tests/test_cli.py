@@ -60,7 +60,10 @@ class TestUsage:
             "demo",
             "emulate",
             "check",
+            "explain",
+            "schema",
             "vend",
+            "probe",
             "keygen",
             "keygen cache",
             "keygen api-key",
@@ -81,18 +84,21 @@ class TestUsage:
         """The list of verbs is this version's."""
         listed = run("--help").stdout.partition("Commands:")[2]
         assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == sorted(
-            ["serve", "dev", "demo", "emulate", "check", "vend", "keygen", "credentials"]
+            ["serve", "dev", "demo", "emulate", "check", "explain", "vend", "probe", "schema", "keygen", "credentials"]
         )
 
     @pytest.mark.parametrize(
         "arguments",
         [
-            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema"], ["credentials", "forget"],
+            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema", "x"], ["credentials", "forget"],
             ["serve", "--nope"],
             ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
             ["serve", "--workers", "0"],
             ["serve", "--threads", "0"], ["emulate", "--port", "-1"], ["check", "a", "b"], ["check", "--format", "xml"],
-            ["check", "--diff", "x"], ["vend"], ["vend", "avatars"], ["vend", "avatars", "--as", "u1"],
+            ["check", "--diff"], ["vend"], ["vend", "avatars", "--as", "u1"],
+            ["explain", "avatars", "--try"], ["explain", "avatars", "--key", "a", "--input", "ext=png"],
+            ["probe", "avatars", *U1, "--vend", "url"],
+            ["probe", "avatars", *U1, "--input", "ext"],
             ["vend", "avatars", *U1, "--input", "ext"], ["vend", "avatars", *U1, "--expires-in", "soon"],
             ["keygen", "nope"], ["keygen", "api-key"], ["keygen", "api-key", "bff", "--operation"],
         ],
@@ -134,7 +140,7 @@ class TestCheck:
         """A folder that loads ends with 0 and its number of routes; warnings never do harm."""
         result = run("check", str(REPOSITORY / "policies"))
         assert (result.exit_code, result.stderr) == (0, "")
-        assert re.search(r"^7 routes, [0-9]+ warnings?$", result.stdout, re.MULTILINE)
+        assert re.search(r"^7 routes, [0-9]{2} tests, [0-9]+ warnings?$", result.stdout, re.MULTILINE)
 
     def test_configured_folder(self, run):
         """Without a folder it is the configured one, and no key and no authentication is needed."""
@@ -170,6 +176,71 @@ class TestCheck:
         assert sorted(Path(problem["file"]).stem for problem in errors) == sorted(MISTAKES)
         assert all(sorted(problem) == ["field", "file", "level", "line", "message"] for problem in errors)
 
+    def test_line(self, run, tmp_path):
+        """A mistake is told with its line, of malformed text and of a field, for people and for programs."""
+        sample = (REPOSITORY / "policies" / "avatars.json").read_text()
+        (tmp_path / "a.json").write_text(sample.replace('"max_bytes": 5242880', '"max_bytes": "5 MB"'))
+        (tmp_path / "b.json").write_text(sample.replace('"methods": ["PUT"],', '"methods": ["PUT"]'))
+        line = sample[: sample.index('"max_bytes"')].count("\n") + 1
+        result = run("check", str(tmp_path))
+        assert f"error: {tmp_path}/a.json:{line}: content.max_bytes: must be an integer, got '5 MB'\n" in result.stderr
+        assert f"error: {tmp_path}/b.json:7: is not valid JSON" in result.stderr
+        problems = json.loads(run("check", str(tmp_path), "--format", "json").stdout)["problems"]
+        assert [(problem["line"], problem["field"]) for problem in problems] == [(line, "content.max_bytes"), (7, "")]
+
+    def test_own_tests(self, run, tmp_path):
+        """The policies' own tests are run: one that does not hold is an error that says what came instead."""
+        sample = json.loads((REPOSITORY / "policies" / "avatars.json").read_text())
+        sample["tests"][1]["expect"] = "granted"
+        (tmp_path / "avatars.json").write_text(json.dumps(sample))
+        result = run("check", str(tmp_path))
+        assert (result.exit_code, result.stderr.count("error: ")) == (1, 1)
+        assert (
+            "avatars.json:1: tests[1]: expected granted, got key_not_allowed: key must be of the form" in result.stderr
+        )
+
+    def test_variables(self, run, tmp_path):
+        """Variables come from the environment; one that is missing is told."""
+        sample = (REPOSITORY / "policies" / "downloads.json").read_text()
+        (tmp_path / "a.json").write_text(sample.replace("examplebucket-1250000000", "${POLICY_BUCKET}"))
+        assert run("check", str(tmp_path), POLICY_BUCKET="examplebucket-1250000000").exit_code == 0
+        code, lines = told(run("check", str(tmp_path)))
+        assert (code, "bucket: ${POLICY_BUCKET} is not set" in lines[0]) == (1, True)
+
+    def test_diff(self, run, tmp_path):
+        """What a change widens and narrows is told in words, and is no error."""
+        old = REPOSITORY / "policies"
+        for file in old.glob("*.json"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        sample = (old / "avatars.json").read_text()
+        (tmp_path / "avatars.json").write_text(sample.replace('"max_seconds": 900', '"max_seconds": 600'))
+        (tmp_path / "reports.json").unlink()
+        result = run("check", str(tmp_path), "--diff", str(old))
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert "avatars: narrows: expires.max_seconds: 900 -> 600: links may live less long" in lines
+        assert any(line.startswith("reports: narrows: route removed: ") for line in lines)
+        assert re.fullmatch("6 routes, [0-9]+ tests, 1 warning, 2 differences", lines[-1])
+        told = json.loads(run("check", str(old), "--diff", str(tmp_path), "--format", "json").stdout)
+        assert [(one["route"], one["effect"]) for one in told["differences"]] == [
+            ("avatars", "widens"),
+            ("reports", "widens"),
+        ]
+
+    def test_diff_of_the_same(self, run):
+        """Of a folder and itself there is nothing to tell."""
+        folder = str(REPOSITORY / "policies")
+        assert run("check", folder, "--diff", folder).stdout.splitlines()[-1].endswith(", 0 differences")
+        assert json.loads(run("check", folder, "--diff", folder, "--format", "json").stdout)["differences"] == []
+
+    def test_diff_with_an_unsound_folder(self, run, wrong, tmp_path):
+        """Either folder must be sound to be compared."""
+        good = str(REPOSITORY / "policies")
+        for arguments in ([good, "--diff", str(wrong)], [str(wrong), "--diff", good], [good, "--diff", "/nowhere"]):
+            result = run("check", *arguments)
+            assert result.exit_code == 1
+            assert result.stderr.startswith("error: ")
+
     def test_json_of_wrong_settings(self, run):
         """A program gets JSON whatever is wrong."""
         result = run("check", "--format", "json", BROKER_COLOUR="blue")
@@ -186,8 +257,69 @@ class TestCheck:
         assert folder in lines[0]
 
 
+class TestSchema:
+    """`schema`."""
+
+    def test_file(self, run):
+        """It prints the file that the samples name."""
+        assert run("schema").stdout == (REPOSITORY / "policies" / "policy.schema.json").read_text()
+
+
+class TestExplain:
+    """`explain`; what it says is tested where it is made."""
+
+    def test_explained(self, run):
+        """Key, lifetimes, document and fingerprint; the fleet's own fingerprint, and no call of STS."""
+        result = run("explain", *UPLOAD)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert re.search(r"^key +avatars/\{principal.sub\}/\{uuid\}.\{ext\} -> avatars/u1/[0-9a-f-]{36}.png$",
+                         result.stdout, re.MULTILINE)  # fmt: skip
+        assert '"qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/avatars/u1/*"' in result.stdout
+        assert re.search(r"^fingerprint [0-9a-f]{64}$", result.stdout, re.MULTILINE)
+
+    def test_without_a_key_for_sts(self, run):
+        """No key is needed; what depends on one is said to."""
+        unset = {"TENCENTCLOUD_SECRET_ID": None, "TENCENTCLOUD_SECRET_KEY": None}
+        result = run("explain", *UPLOAD, **unset)
+        assert (result.exit_code, "fingerprint needs TENCENTCLOUD_SECRET_ID" in result.stdout) == (0, True)
+
+    def test_try(self, run):
+        """Each request is told of by both locks."""
+        result = run("explain", *UPLOAD, "--try", "PUT avatars/u2/x.png", "--try", "GET avatars/u1/x.png?acl")
+        assert result.stdout.count("\ntry ") == 2
+        assert "broker      refuses, key_not_allowed" in result.stdout
+        assert "put         denies cos:GetObjectACL: no statement allows it" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["nope", *U1], "route_not_found"),
+            (["avatars"], "unauthenticated"),
+            (["avatars", "--as", "sub=u1"], "principal_not_allowed"),
+            (["avatars", "--as", "sub=u*", *U1[2:]], "principal_not_allowed"),
+            (["avatars", *U1, "--key", "avatars/u2/x.png"], "key_not_allowed"),
+            (["avatars", *U1, "--input", "ext=exe"], "input_not_allowed"),
+            (["avatars", *U1, "--try", "PUT"], "--try"),
+        ],
+    )
+    def test_refused(self, run, arguments, code):
+        """What the route refuses is refused as a caller would be."""
+        status, lines = told(run("explain", *arguments))
+        assert (status, lines[0].split(": ")[1]) == (1, code)
+
+    def test_anonymous(self, run):
+        """Without claims it explains what everybody gets."""
+        assert run("explain", "downloads", "--input", "file=a.zip").exit_code == 0
+
+
 class TestVend:
     """`vend`."""
+
+    def test_anonymous(self, run):
+        """Without claims it asks as a caller without credentials."""
+        assert run("vend", "downloads", "--input", "file=a.zip").exit_code == 0
+        status, lines = told(run("vend", "avatars"))
+        assert (status, lines[0].split(": ")[1]) == (1, "unauthenticated")
 
     def test_grant(self, run):
         """A grant is printed as the API would answer it, and works."""

@@ -1,1 +1,1 @@
-"""What Tencent's formats say: request signatures, CAM documents, actions and hosts. Pure; standard library only."""
+"""What Tencent's formats say: request signatures, CAM documents, actions and hosts. Pure, except `client`."""

@@ -1,57 +1,24 @@
 """What a request asks for, in CAM's words: the action, the resources, and the values that conditions test.
 
 What is not served yet still has its action, so that a narrow credential is denied it like in COS, and a wide one
-gets 501. A sub-resource without an entry gets an action that no document names.
+gets 501.
 
-Specification: the CAM action of each request, https://cloud.tencent.com/document/product/598/69901;
-condition keys, https://cloud.tencent.com/document/product/436/71307
+Specification of Pic-Operations: https://www.tencentcloud.com/document/product/1045/33695
 """
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from broker.cos import cam, requests, signing
+from broker.cos import actions, cam
 from broker.emulator.buckets import named_by
 from broker.emulator.received import Received
 from broker.emulator.refusals import CosError
 
-_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "POST": "PostObject", "DELETE": "DeleteObject"}
-_BUCKET = {"GET": "GetBucket", "HEAD": "HeadBucket", "PUT": "PutBucket", "POST": "PostObject", "DELETE": "DeleteBucket"}
 _SERVED = frozenset({"GetObject", "HeadObject", "PutObject", "DeleteObject"})
-
-# (method, sub-resource): action. The first sub-resource of this order that a request names decides.
-_OF_OBJECT = {
-    ("PUT", "acl"): "PutObjectACL",
-    ("GET", "acl"): "GetObjectACL",
-    ("PUT", "tagging"): "PutObjectTagging",
-    ("GET", "tagging"): "GetObjectTagging",
-    ("DELETE", "tagging"): "DeleteObjectTagging",
-    ("POST", "append"): "AppendObject",
-    ("POST", "restore"): "PostObjectRestore",
-    ("POST", "select"): "GetObject",
-    ("POST", "uploads"): "InitiateMultipartUpload",
-    ("PUT", "uploadid"): "UploadPart",
-    ("PUT", "partnumber"): "UploadPart",
-    ("POST", "uploadid"): "CompleteMultipartUpload",
-    ("GET", "uploadid"): "ListParts",
-    ("DELETE", "uploadid"): "AbortMultipartUpload",
-}
-_OF_BUCKET = {
-    ("GET", "acl"): "GetBucketACL",
-    ("PUT", "acl"): "PutBucketACL",
-    ("GET", "uploads"): "ListMultipartUploads",
-    ("GET", "versions"): "GetBucketObjectVersions",
-    ("POST", "delete"): "DeleteObject",
-}
-# These shape a listing; they do not make a request another one.
-_LISTING = frozenset(
-    """
-    delimiter encoding-type key-marker marker max-keys max-parts max-uploads part-number-marker position prefix
-    upload-id-marker version-id-marker
-    """.split()
-)
+_MAX_PICTURES = 5
 
 
 class Operation(NamedTuple):
@@ -63,19 +30,14 @@ class Operation(NamedTuple):
 
 def operation(received: Received) -> Operation:
     """What the method, the sub-resources and the copy header make of a request."""
-    special, plain = (_OF_OBJECT, _OBJECT) if received.key else (_OF_BUCKET, _BUCKET)
-    if received.method not in plain:
-        raise CosError("MethodNotAllowed", f"COS has no {received.method}.")
-    asked = [name for name in received.params if requests.is_sub_resource(name) and name not in _LISTING]
+    try:
+        action = actions.action_of(received.method, received.key, received.params)
+    except ValueError as error:
+        raise CosError("MethodNotAllowed", str(error)) from None
     if copy_source(received):
         return Operation("PutObject", served=False)
-    for (method, name), action in special.items():
-        if method == received.method and name in asked:
-            return Operation(action, served=False)
-    action = plain[received.method]
-    if asked:
-        return Operation(action + asked[0].title().replace("-", ""), served=False)
-    return Operation(action, served=action in _SERVED)
+    special = actions.special(received.params) is not None or _picture_operations(received) is not None
+    return Operation(action, served=action in _SERVED and not special)
 
 
 def copy_source(received: Received) -> str:
@@ -83,10 +45,35 @@ def copy_source(received: Received) -> str:
     return received.headers.get("x-cos-copy-source", "") if received.method == "PUT" else ""
 
 
+def pictures(received: Received) -> list[tuple[str, str]]:
+    """(bucket, key) of each further object that `Pic-Operations` makes a PUT write; an empty bucket is the PUT's own.
+
+    A leading slash starts at the bucket's root, anything else in the folder of the object that is put.
+    """
+    text = _picture_operations(received)
+    if text is None:
+        return []
+    try:
+        rules = json.loads(text).get("rules", [])
+        written = [(rule.get("bucket", ""), rule["fileid"]) for rule in rules]
+        sound = all(isinstance(bucket, str) and isinstance(key, str) and key for bucket, key in written)
+    except (ValueError, TypeError, AttributeError, KeyError):  # no JSON, or JSON of another shape
+        sound = False
+    if not sound or len(written) > _MAX_PICTURES:
+        raise CosError("InvalidArgument", f"Pic-Operations must be JSON with at most {_MAX_PICTURES} rules.")
+    folder = received.key[: received.key.rfind("/") + 1]
+    return [(bucket, key[1:] if key.startswith("/") else folder + key) for bucket, key in written]
+
+
+def _picture_operations(received: Received) -> str | None:
+    return received.headers.get("pic-operations") if received.method == "PUT" and received.key else None
+
+
 def needs(received: Received, action: str) -> list[tuple[str, str]]:
-    """Every (action, resource) that must be allowed: a copy reads its source, too."""
+    """Every (action, resource) that must be allowed: a copy reads its source, processed pictures are written, too."""
     region, bucket = received.place.region, received.place.bucket
     needed = [(action, cam.resource(region, bucket, received.key))]
+    needed += [("PutObject", cam.resource(region, beside or bucket, key)) for beside, key in pictures(received)]
     if source := copy_source(received):
         host, _, key = unquote(source.partition("?")[0]).partition("/")
         source_bucket, source_region = named_by(host)
@@ -99,15 +86,4 @@ def needs(received: Received, action: str) -> list[tuple[str, str]]:
 def values(received: Received) -> dict[str, str]:
     """What conditions test, as received; what the request does not carry is left out."""
     found = {"qcs:ip": received.ip, "cos:secure-transport": str(received.scheme == "https").lower()}
-    sent = {
-        name: value
-        for name, value in received.headers.items()
-        if name.startswith("x-cos-") and name != signing.TOKEN_NAME
-    }
-    if received.method in ("PUT", "POST"):
-        sent |= {
-            name: received.headers[name] for name in ("content-length", "content-type") if name in received.headers
-        }
-    params = ("prefix", "response-content-type", "versionid")
-    sent |= {name: received.params[name] for name in params if name in received.params}
-    return found | {f"cos:{name}": value for name, value in sent.items()}
+    return found | actions.condition_values(received.method, received.headers, received.params)

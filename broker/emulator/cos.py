@@ -139,6 +139,9 @@ def _check_shape(request: Request, received: Received) -> None:
         raise CosError("KeyTooLong", f"The key is longer than {MAX_KEY_BYTES} bytes.")
     if received.method == "PUT" and request.content_length is None and not request.environ.get("wsgi.input_terminated"):
         raise CosError("MissingContentLength")
+    if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
+        # RFC 9112, 6.3: such a message ought to be handled as an error. Whether COS does is for `probe` to tell.
+        raise CosError("InvalidArgument", "A body has either a Content-Length or a Transfer-Encoding.")
     if (request.content_length or 0) > MAX_OBJECT_BYTES:
         raise CosError("EntityTooLarge", f"An object that comes in one piece has at most {MAX_OBJECT_BYTES} bytes.")
 

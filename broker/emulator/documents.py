@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
-from broker.cos import cam, requests
+from broker.cos import evaluation, requests
 from broker.emulator.sessions import Document
 
 _ACTION = re.compile(r"\*|(?:name/)?[a-z]+:[A-Za-z*]+")
@@ -94,8 +94,8 @@ def _check_condition(statement: Document) -> None:
         raise InvalidDocument("StrategyFormatError", "A condition's values must be strings, numbers or booleans.")
     values = {name: _PROBE.get(name, "") for keys in condition.values() for name in keys}
     try:
-        cam.evaluate({"version": "2.0", "statement": [statement]}, "", "", values)
-    except cam.UnknownCondition as error:
+        evaluation.evaluate({"version": "2.0", "statement": [statement]}, "", "", values)
+    except evaluation.UnknownCondition as error:
         raise InvalidDocument("StrategyInvalid", str(error)) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidDocument("StrategyFormatError", f"A condition's value cannot be read: {error}") from error

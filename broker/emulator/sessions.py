@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.cos import cam
+from broker.cos import evaluation
 
 Document = Mapping[str, Any]
 
@@ -46,9 +46,9 @@ class Session:
         return hmac.compare_digest(unverified_token.encode(), self.token.encode())
 
     def allows(self, action: str, resource: str, values: Mapping[str, str]) -> bool:
-        """Whether every document of the chain allows the request. Raises `cam.UnknownCondition`."""
+        """Whether every document of the chain allows the request. Raises `evaluation.UnknownCondition`."""
         # A list, not a generator: a condition that nobody knows is an error wherever in the chain it stands.
-        decisions = [cam.evaluate(document, action, resource, values) for document in self.documents]
+        decisions = [evaluation.evaluate(document, action, resource, values) for document in self.documents]
         return all(decision.allowed for decision in decisions)
 
 

@@ -41,7 +41,7 @@ def _filename(value: str) -> str:
         or unicodedata.category(character)[0] == "C"
         or unicodedata.category(character) in ("Zl", "Zp")
     ]
-    if not 1 <= len(value.encode()) <= _FILENAME_BYTES or flawed or value in (".", ".."):
+    if not 1 <= len(value.encode("utf-8", "surrogatepass")) <= _FILENAME_BYTES or flawed or value in (".", ".."):
         message = f"must be a name of 1..{_FILENAME_BYTES} bytes without slashes and control characters"
         raise PydanticCustomError("expected", "{message}", {"message": message})
     return value
@@ -102,8 +102,10 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
     return Ask(vend, **asked.__dict__)
 
 
-def parse_named_ask(unverified: Mapping[str, Any]) -> Ask:
+def parse_named_ask(unverified: Any) -> Ask:
     """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
+    if not isinstance(unverified, Mapping):
+        raise InvalidRequest("invalid_request", f"an ask is an object, got {_kind(unverified)}")
     vend = unverified.get("vend")
     if not isinstance(vend, str) or vend not in ASKS:
         got = quoted(vend) if isinstance(vend, str) else _kind(vend)

@@ -31,14 +31,14 @@ def _is_network(value: str) -> bool:
 
 
 # Key: (operators, what a value is, in words).
-_KEYS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object], str]] = {
+KEYS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object], str]] = {
     "qcs:ip": (("ip_equal", "ip_not_equal"), _is_network, "an address or network such as 203.0.113.0/24"),
     "vpc:requester_vpc": (("string_equal",), _VPC.fullmatch, "a VPC such as vpc-1a2b3c4d"),
     "cos:secure-transport": (("bool_equal",), ("true", "false").__contains__, '"true" or "false"'),
     "cos:tls-version": (_COMPARISONS, ("1.0", "1.1", "1.2", "1.3").__contains__, "1.0, 1.1, 1.2 or 1.3"),
     STORAGE_CLASS: (("string_equal", "string_equal_if_exist"), _CLASS.fullmatch, "a storage class such as STANDARD"),
 }
-LEGAL = "; ".join(f"{key} ({', '.join(operators)})" for key, (operators, _, _) in _KEYS.items())
+LEGAL = "; ".join(f"{key} ({', '.join(operators)})" for key, (operators, _, _) in KEYS.items())
 
 
 def flaw(condition: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -47,9 +47,9 @@ def flaw(condition: Mapping[str, Mapping[str, Any]]) -> str | None:
         if not keys:
             return f"{operator} must hold a condition key; legal: {LEGAL}"
         for key, value in keys.items():
-            if key not in _KEYS:
+            if key not in KEYS:
                 return f"{key} is no condition key to add; legal: {LEGAL}"
-            operators, is_value, what = _KEYS[key]
+            operators, is_value, what = KEYS[key]
             if operator not in operators:
                 return f"{key} goes with {', '.join(operators)}, got {operator}"
             values = value if isinstance(value, list) else [value]

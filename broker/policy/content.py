@@ -11,7 +11,7 @@ from broker.errors import FieldError, Refused, summary
 from broker.policy.document import PolicyDocument
 
 _TYPE, _LENGTH = "Content-Type", "Content-Length"
-_LENGTH_DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
+_LENGTH_DIGITS = re.compile(r"0|[1-9][0-9]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,17 +248,20 @@ class PolicyDocument(_Part):
         None, description="What url and signature may sign, and credentials may do."
     )
     bucket: Annotated[str, Fits(requests.BUCKET, "a bucket as name-appid, without wildcards")] = Field(
-        description="The bucket, as name-appid."
+        description="The bucket, as name-appid.", examples=["examplebucket-1250000000", "${POLICY_BUCKET}"]
     )
     region: Annotated[str, Fits(requests.REGION, "a region such as ap-guangzhou")] = Field(
-        description="The bucket's region."
+        description="The bucket's region.", examples=["ap-guangzhou"]
     )
     endpoint: Annotated[str, AfterValidator(url_template)] | None = Field(
         None,
         description="URL template instead of BROKER_COS_ENDPOINT, for a custom domain, acceleration or tencentcos.cn; "
         "may hold {bucket} and {region}.",
     )
-    key: str = Field(description="Object key template: literals, {principal.CLAIM}, {INPUT}, {uuid}, {date:%Y/%m/%d}.")
+    key: str = Field(
+        description="Object key template: literals, {principal.CLAIM}, {INPUT}, {uuid}, {date:%Y/%m/%d}.",
+        examples=["avatars/{principal.sub}/{uuid}.{ext}", "files/{principal.sub}/{path}"],
+    )
     inputs: dict[Annotated[str, AfterValidator(input_name)], InputRule] = Field(
         default_factory=dict, description="The parts of the key that the caller supplies."
     )

@@ -10,18 +10,19 @@ from broker.cos import cam, requests, signing
 from broker.cos.requests import Endpoint
 from broker.credentials.demand import Demand
 from broker.credentials.scope import Outline, Scope
-from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
+from broker.errors import FieldError, Refused, quoted
 from broker.identity.principals import Principal
 from broker.policy import operations, templates
 from broker.policy.admission import Admission, compile_admission
 from broker.policy.asks import NOTHING, Ask
 from broker.policy.content import ContentLimits, compile_content
 from broker.policy.document import PolicyDocument
+from broker.policy.keys import Keys, invalid, refused_key
 from broker.policy.limits import Limits
 from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_of, scope_name
 from broker.policy.sizes import URL_BYTES
-from broker.policy.templates import InputSpec, Literal, ProvenClaims, Template
+from broker.policy.templates import Literal, ProvenClaims, Template
 from broker.policy.values import attachment
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
@@ -58,9 +59,8 @@ class Route:
 
     name: str
     document: PolicyDocument
-    template: Template
+    keys: Keys
     scope_name: str
-    inputs: Mapping[str, InputSpec]
     admission: Admission
     content: ContentLimits
     endpoint: Endpoint
@@ -69,6 +69,11 @@ class Route:
     limits: Limits
     renews: bool
     forms: frozenset[str]
+
+    @property
+    def template(self) -> Template:
+        """The form of its keys."""
+        return self.keys.template
 
     def admit(self, principal: Principal) -> ProvenClaims:
         """The claims of a principal that may use this route. Raises Unauthenticated or Forbidden."""
@@ -82,7 +87,7 @@ class Route:
             return self._keys(ask, claims)
         operation = self._operation(ask)
         self._check_bucket(ask)
-        key = self._key(ask, operation, claims, now)
+        key = self.keys.key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
         params = self._params(ask, operation, claims)
         expires_in, expires = self._expires_in(ask), self.document.expires
@@ -95,7 +100,7 @@ class Route:
             bucket=self.document.bucket,
             region=self.document.region,
             demand=Demand(
-                self._scope(operation.permission, claims, key),
+                self.scope(operation.permission, claims, key),
                 expires_in + expires.window_seconds + MARGIN_SECONDS,
                 expires.max_seconds + MARGIN_SECONDS,
                 self.renews,
@@ -108,7 +113,7 @@ class Route:
 
     def covers(self, outline: Outline) -> bool:
         """Whether a credential of this outline may be one of this route's."""
-        reach = cam.resource(self.document.region, self.document.bucket, self.template.literal_prefix)
+        reach = cam.resource(self.document.region, self.document.bucket, self.keys.template.literal_prefix)
         return outline.form in self.forms and outline.resource.startswith(reach)
 
     def _keys(self, ask: Ask, claims: ProvenClaims) -> Order:
@@ -119,18 +124,18 @@ class Route:
             vend=ask.vend,
             bucket=self.document.bucket,
             region=self.document.region,
-            demand=Demand(self._scope(self.credentials, claims, ""), minimum, minimum, self.renews),
+            demand=Demand(self.scope(self.credentials, claims, ""), minimum, minimum, self.renews),
             expires_in=minimum,
             window_seconds=0,
             request=None,
-            key_prefix=reach_of(self.scope_name, self.template, claims, "").removesuffix("*"),
+            key_prefix=reach_of(self.scope_name, self.keys.template, claims, "").removesuffix("*"),
             actions=tuple(self.credentials.actions),
         )
 
     def _operation(self, ask: Ask) -> Operation:
         legal = ["GET"] if ask.vend == "download-url" else list(self.document.methods or [])
         if ask.method is None and len(legal) > 1:
-            raise _invalid("method", f"must be one of {', '.join(legal)}: this route leaves the choice")
+            raise invalid("method", f"must be one of {', '.join(legal)}: this route leaves the choice")
         method = ask.method or legal[0]
         if method not in legal:
             message = f"must be one of {', '.join(legal)}, got {quoted(method)}"
@@ -142,45 +147,6 @@ class Route:
             message = f"must be {self.document.bucket} or left out"
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
-    def _key(self, ask: Ask, operation: Operation, claims: ProvenClaims, now: int) -> str:
-        if ask.key is not None:
-            if ask.inputs is not None:
-                raise _invalid("key", "and inputs exclude each other, got both")
-            return self._given_key(ask.key, operation, claims)
-        if self.template.generated and operation.name != "put":
-            form = self.template.text
-            raise _invalid("key", f"is required: {operation.method} names an existing object of the form {form}")
-        inputs = self._checked_inputs(ask.inputs or {})
-        key = self.template.render(claims, inputs, now)
-        if (flaw := templates.key_flaw(key)) is not None:
-            raise Refused("input_not_allowed", f"the rendered key {flaw}, got {quoted(key)}")
-        return key
-
-    def _given_key(self, key: str, operation: Operation, claims: ProvenClaims) -> str:
-        if operation.writes and self.template.generated and not self.template.claims:
-            raise _refused_key(key, "is made by the broker on this route: ask with inputs instead")
-        if (flaw := templates.key_flaw(key)) is not None:
-            raise _refused_key(key, flaw)
-        if not self.template.admits(key, claims, self.inputs):
-            raise _refused_key(key, f"must be of the form {self.template.text}")
-        return key
-
-    def _checked_inputs(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        legal = ", ".join(self.inputs) or "none"
-        errors = [
-            FieldError(f"inputs.{named(name)}", f"is not an input of this route; inputs: {legal}")
-            for name in given
-            if name not in self.inputs
-        ]
-        for name, spec in self.inputs.items():
-            if name not in given:
-                errors.append(FieldError(f"inputs.{name}", "is required"))
-            elif (flaw := spec.flaw(given[name])) is not None:
-                errors.append(FieldError(f"inputs.{name}", f"{flaw}, got {quoted(given[name])}"))
-        if errors:
-            raise Refused("input_not_allowed", summary(errors), errors)
-        return given
-
     def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
         if operation.name != "put" or not self.content.names:
             return operation.headers.accept(ask.headers, claims)
@@ -191,7 +157,7 @@ class Route:
         if ask.filename is None:
             return operation.params.accept(ask.params, claims)
         if _DISPOSITION in ask.params:
-            raise _invalid("filename", f"stands for params.{_DISPOSITION}, which was given too")
+            raise invalid("filename", f"stands for params.{_DISPOSITION}, which was given too")
         disposition = attachment(ask.filename)
         if _DISPOSITION in operation.params.rules:
             return operation.params.accept({**ask.params, _DISPOSITION: disposition}, claims)
@@ -202,19 +168,20 @@ class Route:
         if ask.expires_in is None:
             return expires.default_seconds
         if ask.expires_in < 1:
-            raise _invalid("expires_in", f"must be a positive integer, got {ask.expires_in}")
+            raise invalid("expires_in", f"must be a positive integer, got {ask.expires_in}")
         longest = expires.max_seconds - expires.window_seconds
         if ask.expires_in > longest:
             message = f"must be 1..{longest}, got {ask.expires_in}"
             raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
         return ask.expires_in
 
-    def _scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
-        reach = reach_of(self.scope_name, self.template, claims, key)
+    def scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
+        """All that STS is asked for on behalf of a principal. Raises Refused if a key makes it too long."""
+        reach = reach_of(self.scope_name, self.keys.template, claims, key)
         scope = permission.scope(reach)
         # Load measured three bytes a character; a quotation mark is the one that takes six, as JSON's `\"`.
         if '"' in reach and cam.measure(scope.document) > self.limits.policy_bytes:
-            raise _refused_key(key, f"makes a policy document over {self.limits.policy_bytes} bytes")
+            raise refused_key(key, f"makes a policy document over {self.limits.policy_bytes} bytes")
         return scope
 
 
@@ -228,9 +195,8 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     return Route(
         name=name,
         document=document,
-        template=template,
+        keys=Keys(template, operations.input_specs(document)),
         scope_name=scope,
-        inputs=operations.input_specs(document),
         admission=compile_admission(name, document, template, by_method.values()),
         content=compile_content(document),
         endpoint=requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region),
@@ -256,11 +222,3 @@ def _check_expected_length(request: signing.Request) -> None:
     # A character is at most twelve in a URL; nearly every ask is short enough to stop here.
     if 12 * characters + _USUAL_TOKEN_BYTES + _FIXED_BYTES > URL_BYTES:
         check_length(signing.url_length(request, _USUAL_TOKEN_BYTES))
-
-
-def _invalid(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest("invalid_request", f"{field} {message}", [FieldError(field, message)])
-
-
-def _refused_key(key: str, message: str) -> Refused:
-    return Refused("key_not_allowed", f"key {message}, got {quoted(key)}", [FieldError("key", message)])

@@ -109,7 +109,8 @@ class RuleSet:
         return accepted
 
     def _compared(self, name: str) -> str:
-        return name.lower() if self.kind == "header" else name
+        # Other scripts have letters that become ASCII in lower case, such as the Kelvin sign.
+        return name.lower() if self.kind == "header" and name.isascii() else name
 
     def _flaw(self, rule: Rule | None, twice: bool, value: str, claims: ProvenClaims) -> str | None:
         if rule is None:

@@ -1,5 +1,7 @@
 """What a session policy lets through: actions, resources, and every condition key."""
 
+import json
+
 import pytest
 
 OTHER_BUCKET = "other-1250000000.cos.ap-guangzhou.myqcloud.com"
@@ -121,6 +123,67 @@ class TestScope:
         assert error_code(world.send("PUT", "dir/b", by=key, headers=outside)) == "AccessDenied"
         assert error_code(world.send("PUT", "dir/b", by=writer, headers=inside)) == "AccessDenied"
         assert error_code(world.send("PUT", "dir/b", headers={"x-cos-copy-source": "dir/a"})) == "InvalidArgument"
+
+    @pytest.mark.parametrize(
+        ("fileid", "bucket", "expected"),
+        [
+            ("small.png", None, "NotImplemented"),
+            ("a/b/small.png", None, "NotImplemented"),
+            ("/dir/small.png", None, "NotImplemented"),
+            ("small.png", "examplebucket-1250000000", "NotImplemented"),
+            ("/small.png", None, "AccessDenied"),
+            ("/other/small.png", None, "AccessDenied"),
+            ("/dir0/small.png", None, "AccessDenied"),
+            ("//dir/small.png", None, "AccessDenied"),
+            ("small.png", "other-1250000000", "AccessDenied"),
+        ],
+    )
+    def test_pictures(self, world, error_code, fileid, bucket, expected):
+        """Each picture that Pic-Operations makes of a PUT is written, which the credential must be allowed to."""
+        rule = {"fileid": fileid, "rule": "imageMogr2/format/png"} | ({"bucket": bucket} if bucket else {})
+        sound = {"fileid": "first.png", "rule": "imageMogr2/rotate/90"}
+        operations = json.dumps({"is_pic_info": 1, "rules": [sound, rule]})
+        key = world.federate(world.document("PutObject"))
+        assert error_code(world.send("PUT", "dir/a.jpg", by=key, headers={"Pic-Operations": operations})) == expected
+        unsigned = {"headers": {"Pic-Operations": operations}}
+        assert error_code(world.send("PUT", "dir/a.jpg", by=key, changed=unsigned)) == expected
+        assert error_code(world.send("PUT", "dir/a.jpg", headers={"Pic-Operations": operations})) == "NotImplemented"
+        assert world.send("PUT", "dir/a.jpg", by=key).status_code == 200
+
+    def test_pictures_at_the_root(self, world, error_code):
+        """The folder of an object without one is the bucket's root."""
+        key = world.federate(world.document("PutObject", key="a*"))
+        for fileid, expected in (("a.png", "NotImplemented"), ("b.png", "AccessDenied")):
+            headers = {"Pic-Operations": json.dumps({"rules": [{"fileid": fileid, "rule": "imageMogr2"}]})}
+            assert error_code(world.send("PUT", "a.jpg", by=key, headers=headers)) == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            "[]",
+            "null",
+            '{"rules": 1}',
+            '{"rules": ["a.png"]}',
+            '{"rules": [{"rule": "imageMogr2"}]}',
+            '{"rules": [{"fileid": ""}]}',
+            '{"rules": [{"fileid": 1}]}',
+            '{"rules": [{"fileid": "a", "bucket": 1}]}',
+            json.dumps({"rules": [{"fileid": "a"}] * 6}),
+        ],
+    )
+    def test_malformed_pictures(self, world, error_code, text):
+        """What is no list of rules is refused; a list is understood, and not served."""
+        sound = json.dumps({"rules": [{"fileid": "a"}] * 5})
+        assert error_code(world.send("PUT", "dir/a", headers={"Pic-Operations": text})) == "InvalidArgument"
+        assert error_code(world.send("PUT", "dir/a", headers={"Pic-Operations": sound})) == "NotImplemented"
+
+    def test_pictures_of_a_read(self, world):
+        """Pic-Operations is read when an object is put, and then only."""
+        world.send("PUT", "dir/a")
+        key = world.federate(world.document("GetObject"))
+        assert world.send("GET", "dir/a", by=key, headers={"Pic-Operations": "{"}).status_code == 200
 
     def test_deny_statement(self, world):
         """A deny wins over every allow."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.cos import cam
+from broker.cos import evaluation
 from broker.errors import RequestError
 from broker.identity.principals import Principal
 from broker.policy.asks import Ask
@@ -93,7 +93,7 @@ def test_nothing_leaves_the_prefix(routes, data):
     vend = route.document.vends[0]
     ask = Ask(vend) if vend == "credentials" else None
     if ask is None and data.draw(st.booleans()):
-        ask = Ask(vend, method="GET", inputs={name: data.draw(VALUE) for name in route.inputs})
+        ask = Ask(vend, method="GET", inputs={name: data.draw(VALUE) for name in route.keys.inputs})
     elif ask is None:
         folder = data.draw(st.sampled_from([sub, other]))
         ask = Ask(vend, method="GET", key=f"{form.format(folder)}{data.draw(VALUE)}")
@@ -118,9 +118,9 @@ def test_nothing_leaves_the_prefix(routes, data):
     assert len(key.encode()) <= 850
     assert not {"", ".", ".."} & set(key.split("/"))
     document = json.loads(order.demand.scope.document)
-    assert cam.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{key}", {}).allowed
+    assert evaluation.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{key}", {}).allowed
     neighbour = key.replace(f"/{sub}/", f"/{sub}0/", 1)
-    assert not cam.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{neighbour}", {}).allowed
+    assert not evaluation.evaluate(document, "name/cos:GetObject", f"{RESOURCE}{neighbour}", {}).allowed
 
 
 @settings(derandomize=True, max_examples=200, deadline=None, database=None)
@@ -135,7 +135,7 @@ def test_two_principals(routes, first, second):
     for route, _ in routes[:4]:
         try:
             key = route.order(
-                Ask("url", inputs=dict.fromkeys(route.inputs, "x")),
+                Ask("url", inputs=dict.fromkeys(route.keys.inputs, "x")),
                 route.admit(Principal({"sub": first, "t": "t"})),
                 NOW,
             )
@@ -144,5 +144,5 @@ def test_two_principals(routes, first, second):
             return
         with pytest.raises(RequestError):
             route.order(Ask("url", key=key.request.key), claims, NOW)
-        own = route.order(Ask("url", inputs=dict.fromkeys(route.inputs, "x")), claims, NOW)
+        own = route.order(Ask("url", inputs=dict.fromkeys(route.keys.inputs, "x")), claims, NOW)
         assert own.demand.scope != key.demand.scope

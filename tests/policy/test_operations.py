@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from broker.cos import cam
+from broker.cos import evaluation
 
 PREFIX = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/"
 NO_GRANTS = {
@@ -252,7 +252,7 @@ class TestConditions:
         document = json.loads(order(route("read", {"condition": HOME}), inputs={"name": "a"}).demand.scope.document)
         resource = document["statement"][0]["resource"][0].replace("*", "a")
         for address, allowed in (("203.0.113.7", True), ("198.51.100.7", False)):
-            decision = cam.evaluate(document, "name/cos:GetObject", resource, {"qcs:ip": address})
+            decision = evaluation.evaluate(document, "name/cos:GetObject", resource, {"qcs:ip": address})
             assert decision.allowed is allowed
 
 
@@ -303,7 +303,7 @@ class TestReach:
         found = json.loads(scope("read", inputs={"name": "a"}).document)
 
         def allows(key, action="name/cos:GetObject"):
-            return cam.evaluate(found, action, f"{PREFIX}{key}", {}).allowed
+            return evaluation.evaluate(found, action, f"{PREFIX}{key}", {}).allowed
 
         assert allows("files/u1/a")
         for key in ("files/u10/a", "files/u1", "files/u1a", "files/u2/a", "files/", "", "xfiles/u1/a", "Files/u1/a"):

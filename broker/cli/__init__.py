@@ -1,0 +1,19 @@
+"""`python -m broker VERB`: every verb, its options and how it ends. The work itself is in the rooms."""
+
+from __future__ import annotations
+
+import click
+
+from broker.cli.credentials import credentials
+from broker.cli.keys import keygen
+from broker.cli.policies import check, explain, probe, schema, vend
+from broker.cli.running import demo, dev, emulate, serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Temporary credentials and signed URLs for Tencent Cloud Object Storage."""
+
+
+for _verb in (serve, dev, demo, emulate, check, explain, vend, probe, schema, credentials, keygen):
+    main.add_command(_verb)
