@@ -6,12 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.bench import credentials, herd, presign, renewals, requests
+from tests.bench import credentials, herd, policies, presign, renewals, requests
 from tests.bench.figures import HEADINGS, machine
 
 _SECTIONS = {
     "presign": presign.measure,
     "requests": requests.measure,
+    "policies": policies.measure,
     "credentials": credentials.measure,
     "herd": herd.measure,
     "renewals": renewals.measure,
