@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from broker.policy import catalog
+from broker.policy.document import PolicyDocument
+from broker.policy.limits import Limits
+from broker.policy.schema import schema
 from tests.conftest import REPOSITORY
 
 PAGES = sorted([*REPOSITORY.glob("docs/*.md"), REPOSITORY / "README.md", REPOSITORY / "policies" / "README.md"])
@@ -53,3 +59,28 @@ def test_additions():
     tried = re.findall(r'^    "([a-z-]+)": ', (REPOSITORY / "tests/locks/test_holders.py").read_text(), re.MULTILINE)
     assert named
     assert named - set(tried) == set()
+
+
+def example(page) -> dict:
+    """The policy that a page shows."""
+    return json.loads(re.search(r"```json\n(\{.*?\n\})\n```", page.read_text(), re.DOTALL)[1])
+
+
+@pytest.mark.parametrize(
+    "page", [REPOSITORY / "README.md", REPOSITORY / "policies" / "README.md"], ids=["main", "policies"]
+)
+def test_examples(page, tmp_path):
+    """The policies that the pages show load, their own tests included, with nothing to warn of."""
+    policy = example(page)
+    (tmp_path / "example.json").write_text(json.dumps(policy))
+    limits = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com", {"POLICY_BUCKET": "examplebucket-1250000000"})
+    loaded = catalog.load(tmp_path, limits)
+    assert loaded.warnings == ()
+    assert list(Draft202012Validator(schema()).iter_errors(policy)) == []
+
+
+def test_fields():
+    """Every field of a policy file is in the table of fields."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (REPOSITORY / "policies" / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert {field.alias or name for name, field in PolicyDocument.model_fields.items()} - named == set()
