@@ -7,6 +7,7 @@ a process that nobody has asked for hours is as up to date as the others. It end
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Policies:
         self._catalog = folder.catalog
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        _all.add(self)
         observe(self._catalog)
 
     def __call__(self) -> Catalog:
@@ -39,18 +41,46 @@ class Policies:
     def refresh(self) -> None:
         """Read what has changed since the last time; a sound change is served from now on."""
         with self._lock:
-            before, after = self._catalog, self._folder.refresh(self._clock_ns())
-            if after is not before:
-                self._catalog = after
-                _tell(before, after)
-                self._observe(after)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        before, after = self._catalog, self._folder.refresh(self._clock_ns())
+        if after is not before:
+            self._catalog = after
+            _tell(before, after)
+            self._observe(after)
 
     def _follow(self) -> None:
-        self.refresh()
-        with self._lock:
+        # Who comes meanwhile has what was loaded, as it would have had a moment ago.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=_look, args=(weakref.ref(self),), name="policies", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=_look, args=(weakref.ref(self),), name="policies", daemon=True)
+                try:
+                    self._refresh()
+                finally:
+                    thread.start()
+                    self._thread = thread
+        finally:
+            self._lock.release()
+
+    def _forget_parent(self) -> None:
+        # The parent's thread may have been looking.
+        self._lock = threading.Lock()
+        self._thread = None
+
+
+# A child inherits locks as they were at the fork, held or not.
+_all: weakref.WeakSet[Policies] = weakref.WeakSet()
+
+
+def _forget_parents() -> None:
+    for policies in _all:
+        policies._forget_parent()
+
+
+os.register_at_fork(after_in_child=_forget_parents)
 
 
 def _look(reference: weakref.ref[Policies]) -> None:
@@ -78,6 +108,6 @@ def _tell(before: Catalog, after: Catalog) -> None:
         _logger.info("policies changed, generation %d: %s", after.generation, told)
     for problem in after.problems:
         if problem not in before.problems:
-            _logger.warning("not taken, what was good before stays: %s", problem)
+            _logger.warning("not served as it stands: %s", problem)
     if before.problems and not after.problems:
         _logger.info("the policy folder is sound again")

@@ -159,8 +159,7 @@ def test_log(world, caplog):
         ("INFO", "policies changed, generation 3: removed b"),
         (
             "WARNING",
-            f"not taken, what was good before stays: {world.path}/a.json:9: region: must be a region such as "
-            "ap-guangzhou, got 'x'",
+            f"not served as it stands: {world.path}/a.json:9: region: must be a region such as ap-guangzhou, got 'x'",
         ),
         ("INFO", "policies changed, generation 4: changed a"),
         ("INFO", "the policy folder is sound again"),

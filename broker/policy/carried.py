@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from broker.cos import requests
 from broker.policy import lint, operations, templates
 from broker.policy.document import PolicyDocument, ValueRule
-from broker.policy.limits import Found, Limits, Rule
+from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
 from broker.policy.templates import Claim, Literal, Template
 from broker.policy.values import META_PREFIX, rule_set
@@ -131,7 +131,7 @@ def _enumerated(rule: ValueRule) -> Iterator[tuple[str, str]]:
         yield f"enum[{index}]", value
 
 
-RULES: tuple[Rule, ...] = (
+CHECKS: tuple[Check, ...] = (
     (frozenset({"vends", "methods", "content"}), _content),
     (frozenset(), _headers),
     (frozenset({"content", "headers"}), _governed_headers),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
+import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +25,9 @@ _FILE_BYTES = 256 * 1024
 _JSON_DEPTH = 16
 # A file that changed so short a time ago can change again within the same tick of its clock: it is read once more.
 _SETTLING_NS = 2_000_000_000
+_PROBLEMS = 100
+_GONE = (FileNotFoundError, NotADirectoryError)
+_logger = logging.getLogger("broker.policies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,14 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A policy file as last read: `route` is its last good version, `problems` keep the present one out."""
+    """A policy file as last read: its route, or the problems that keep it out. `gone`: there is nothing to read."""
 
     signature: tuple[int, ...] | None
     digest: bytes = b""
     route: Route | None = None
     warnings: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
+    gone: bool = False
 
 
 def load(folder: Path, limits: Limits) -> Catalog:
@@ -66,6 +74,7 @@ class Folder:
         self._folder = folder
         self._limits = limits
         self._files: dict[Path, _File] = {}
+        self._served: dict[Path, _File] = {}  # the last good version of each file
         self.catalog = Catalog({}, (), generation=0)
         self.refresh(0)
         if self.catalog.problems:
@@ -84,8 +93,8 @@ class Folder:
         except OSError as error:
             problems.append(Problem(str(self._folder), "", f"is no readable folder: {error.strerror}"))
             # What is gone is closed; what cannot be looked at is left as it was.
-            paths = [] if isinstance(error, (FileNotFoundError, NotADirectoryError)) else list(self._files)
-        self._files = self._within_one_bucket({path: self._file(path, now_ns) for path in paths})
+            paths = [] if isinstance(error, _GONE) else list(self._files)
+        self._files = {path: self._file(path, now_ns) for path in paths}
         self._publish(problems)
         return self.catalog
 
@@ -96,47 +105,51 @@ class Folder:
             if signature == known.signature:
                 return known
             data = _bytes(path)
-        except FileNotFoundError:
-            # Gone since the folder was read, or a link to nothing: closed, and told as long as it stands there.
+        except _GONE:
+            # Since the folder was read; or a link to nothing, which is told as long as it stands there.
             told = (Problem(str(path), "", "is a link to a file that is not there"),) if path.is_symlink() else ()
-            return _File(None, problems=told)
+            return _File(None, problems=told, gone=True)
         except OSError as error:
-            return replace(known, signature=None, digest=b"", problems=(_unreadable(path, error),))
+            return _File(None, problems=(Problem(str(path), "", f"cannot be read: {error.strerror}"),))
         settled = signature if now_ns - changed_ns > _SETTLING_NS else None
         digest = hashlib.sha256(data).digest()
-        if digest == known.digest:
-            return replace(known, signature=settled)
-        route, problems = _route(path, data, self._limits)
-        if route is None:
-            return _File(settled, digest, known.route, known.warnings, tuple(problems))
-        warnings = list(lint.warnings(route.document, route.template))
-        return _File(settled, digest, route, tuple(_located(path, warnings, data)))
-
-    def _within_one_bucket(self, files: dict[Path, _File]) -> dict[Path, _File]:
-        """Without `{bucket}` in BROKER_COS_ENDPOINT all routes have one bucket: the one of those served already."""
-        if "{bucket}" in self._limits.cos_endpoint:
-            return files
-        served = [route.document for route in self.catalog.routes.values() if route.document.endpoint is None]
-        bucket = served[0].bucket if served else ""
-        for path, file in files.items():
-            if file.route is None or file.route.document.endpoint is not None:
-                continue
-            bucket = bucket or file.route.document.bucket
-            if file.route.document.bucket != bucket:
-                message = f"must be {bucket}, as in other files: BROKER_COS_ENDPOINT has no {{bucket}}"
-                kept = self._files.get(path, _File(None)).route
-                files[path] = replace(file, route=kept, problems=(Problem(str(path), "bucket", message),))
-        return files
+        for version in (known, self._served.get(path, known)):
+            if digest == version.digest:
+                return replace(version, signature=settled)
+        return replace(_read(path, data, self._limits), signature=settled, digest=digest)
 
     def _publish(self, problems: list[Problem]) -> None:
-        files = self._files.values()
-        routes = {file.route.name: file.route for file in files if file.route is not None}
-        found = (*problems, *(problem for file in files for problem in file.problems))
+        strangers = self._strangers()
+        before, self._served = self._served, {}
+        for path, file in self._files.items():
+            if file.route is not None and path not in strangers:
+                self._served[path] = file
+            elif path in before and not file.gone:
+                self._served[path] = before[path]
+        routes = {file.route.name: file.route for file in self._served.values() if file.route is not None}
+        found = (*problems, *(one for path, file in self._files.items() for one in strangers.get(path, file.problems)))
         same = _identities(routes) == _identities(self.catalog.routes)
         if same and found == self.catalog.problems:
             return
-        warnings = tuple(warning for file in files for warning in file.warnings)
+        warnings = tuple(warning for file in self._served.values() for warning in file.warnings)
         self.catalog = Catalog(routes, warnings, found, self.catalog.generation + (not same))
+
+    def _strangers(self) -> dict[Path, tuple[Problem, ...]]:
+        """The files that name another bucket than most, if BROKER_COS_ENDPOINT is one bucket's, without `{bucket}`."""
+        if "{bucket}" in self._limits.cos_endpoint:
+            return {}
+        named = {
+            path: file.route.document.bucket
+            for path, file in self._files.items()
+            if file.route is not None and file.route.document.endpoint is None
+        }
+        served = {file.route.document.bucket for file in self._served.values() if file.route is not None}
+        count = Counter(named.values())
+        usual = max(count, key=lambda bucket: (count[bucket], bucket in served), default="")
+        message = f"must be {usual}, as in other files: BROKER_COS_ENDPOINT has no {{bucket}}"
+        return {
+            path: _located(path, [("bucket", message)], _kept(path)) for path, name in named.items() if name != usual
+        }
 
 
 def _identities(routes: Mapping[str, Route]) -> dict[str, int]:
@@ -151,31 +164,45 @@ def _policy_files(folder: Path) -> list[Path]:
 
 
 def _signature(path: Path) -> tuple[tuple[int, ...], int]:
-    """(what changes when the file behind a path does, when it last did in nanoseconds)."""
+    """(what changes when the file behind a path does, when it last did in nanoseconds). Raises OSError."""
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")  # to open a pipe would wait for ever
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns), found.st_ctime_ns
 
 
-def _route(path: Path, data: bytes, limits: Limits) -> tuple[Route | None, list[Problem]]:
+def _read(path: Path, data: bytes, limits: Limits) -> _File:
+    """One version of a file."""
+    try:
+        route, problems = _route(path, data, limits)
+        warnings = list(lint.warnings(route.document, route.template)) if route is not None else []
+        return _File(None, b"", route, _located(path, warnings, data), problems)
+    except Exception as error:  # one file's trouble must not keep others from being read, or closed
+        _logger.exception("a policy file could not be read")
+        message = f"could not be read, by a mistake of the broker's own ({type(error).__name__}): please report it"
+        return _File(None, problems=(Problem(str(path), "", message),))
+
+
+def _route(path: Path, data: bytes, limits: Limits) -> tuple[Route | None, tuple[Problem, ...]]:
     """(the route, or None with the problems of its file)."""
     name = path.name.removesuffix(".json")
     problems: list[tuple[str, str]] = []
     if not fields.NAME.fullmatch(name):
         problems.append(("", f"a route is named by a-z 0-9 -, 1 to 63 characters, got {quoted(name)}"))
     if len(data) > _FILE_BYTES:
-        return None, _unlocated(path, [*problems, ("", f"must be at most {_FILE_BYTES} bytes, got more")])
+        return None, _located(path, [*problems, ("", f"must be at most {_FILE_BYTES} bytes, got more")], None)
     try:
         raw = strict_json.loads(data, max_depth=_JSON_DEPTH)
     except strict_json.StrictJsonError as error:
         which = f" of {quoted(error.member)}" if error.member is not None else ""
-        return None, _unlocated(path, [*problems, ("", f"is not valid JSON: {error}{which}")], error.line)
+        return None, _located(path, [*problems, ("", f"is not valid JSON: {error}{which}")], None, error.line)
     parsed, shape_problems, unsound = parsing.parse(raw, limits.variables)
     problems += [*shape_problems, *check(parsed, unsound, limits)]
     if not problems:
         route = compile_route(name, parsed, limits)
         problems += examples.failures(route)
         if not problems:
-            return route, []
+            return route, ()
     return None, _located(path, problems, data)
 
 
@@ -184,14 +211,22 @@ def _bytes(path: Path) -> bytes:
         return file.read(_FILE_BYTES + 1)
 
 
-def _unreadable(path: Path, error: OSError) -> Problem:
-    return Problem(str(path), "", f"cannot be read: {error.strerror}")
+def _kept(path: Path) -> bytes | None:
+    try:
+        return _bytes(path)
+    except OSError:
+        return None
 
 
-def _located(path: Path, problems: Sequence[tuple[str, str]], data: bytes) -> list[Problem]:
-    known = lines(data.decode()) if problems else {}
-    return [Problem(str(path), field, message, line_of(field, known)) for field, message in problems]
-
-
-def _unlocated(path: Path, problems: Sequence[tuple[str, str]], line: int | None = None) -> list[Problem]:
-    return [Problem(str(path), field, message, line) for field, message in problems]
+def _located(
+    path: Path, problems: Sequence[tuple[str, str]], data: bytes | None, line: int | None = None
+) -> tuple[Problem, ...]:
+    """Problems with their lines, as far as they can be told; of very many the first."""
+    known = lines(data.decode()) if problems and data is not None else {}
+    told = [
+        Problem(str(path), field, message, line_of(field, known) if known else line)
+        for field, message in problems[:_PROBLEMS]
+    ]
+    if len(problems) > _PROBLEMS:
+        told.append(Problem(str(path), "", f"and {len(problems) - _PROBLEMS} more"))
+    return tuple(told)

@@ -1,6 +1,6 @@
-"""What the fields of a policy file demand of each other; every rule is looked at, and every problem reported.
+"""What the fields of a policy file demand of each other; every check is made, and every problem reported.
 
-A rule names the fields it reads and is passed over while one of them is unsound in itself. What requests may carry is
+A check names the fields it reads and is passed over while one of them is unsound in itself. What requests may carry is
 in `carried`, how large things can get in `sizes`, what is legal but unwise in `lint`.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from broker.cos import requests
 from broker.policy import carried, lint, operations, sizes, templates
-from broker.policy.conditions import STORAGE_CLASS
+from broker.policy.conditions import STORAGE_CLASS, flaws
 from broker.policy.document import LATER_VENDS, NOT_SUPPORTED, PolicyDocument
-from broker.policy.limits import Found, Limits, Rule
+from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
 from broker.policy.templates import Claim, Date, Input, Literal, Template, Uuid
 
@@ -30,7 +30,7 @@ def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> 
         except templates.TemplateError as error:
             problems.append(("key", str(error)))
             unsound |= {"key"}
-    for fields, rule in _RULES:
+    for fields, rule in _CHECKS:
         if fields.isdisjoint(unsound):
             problems += rule(document, template, limits)
     return problems
@@ -173,11 +173,13 @@ def _windows(document: PolicyDocument, template: Template, limits: Limits) -> Fo
 
 
 def _conditions(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    for field, message in flaws(document.condition):
+        yield f"condition.{field}", message
     methods = {*operations.signed_methods(document), *(document.methods or [])}
     for operator, keys in document.condition.items():
         if STORAGE_CLASS in keys and not methods <= {"PUT", "POST"}:
             got = ", ".join(sorted(methods))
-            yield "condition", f"{operator} {STORAGE_CLASS} fits uploads alone, and this route has {got}"
+            yield f"condition.{operator}.{STORAGE_CLASS}", f"fits uploads alone, and this route has {got}"
 
 
 def _role(document: PolicyDocument, template: Template, limits: Limits) -> Found:
@@ -188,7 +190,7 @@ def _role(document: PolicyDocument, template: Template, limits: Limits) -> Found
         )
 
 
-_RULES: tuple[Rule, ...] = (
+_CHECKS: tuple[Check, ...] = (
     (frozenset({"key"}), _declared_inputs),
     (frozenset({"key", "inputs"}), _path_inputs),
     (frozenset({"key", "principals", "headers", "params"}), _anonymous),
@@ -202,6 +204,6 @@ _RULES: tuple[Rule, ...] = (
     (frozenset({"vends", "expires", "credential"}), _lifetimes),
     (frozenset({"key", "vends", "inputs", "headers", "params", "credential"}), _credentials_vend),
     (frozenset({"key", "methods", "credential"}), _shared_writes),
-    *carried.RULES,
-    *sizes.RULES,
+    *carried.CHECKS,
+    *sizes.CHECKS,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from broker.cos.cam import Condition
@@ -27,12 +27,16 @@ def _is_network(value: str) -> bool:
         ipaddress.ip_network(value)
     except ValueError:
         return False
-    return True
+    return "%" not in value  # a zone means something on one machine alone
 
 
 # Key: (operators, what a value is, in words).
 KEYS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object], str]] = {
-    "qcs:ip": (("ip_equal", "ip_not_equal"), _is_network, "an address or network such as 203.0.113.0/24"),
+    "qcs:ip": (
+        ("ip_equal", "ip_not_equal"),
+        _is_network,
+        "an address, or a network such as 203.0.113.0/24",
+    ),
     "vpc:requester_vpc": (("string_equal",), _VPC.fullmatch, "a VPC such as vpc-1a2b3c4d"),
     "cos:secure-transport": (("bool_equal",), ("true", "false").__contains__, '"true" or "false"'),
     "cos:tls-version": (_COMPARISONS, ("1.0", "1.1", "1.2", "1.3").__contains__, "1.0, 1.1, 1.2 or 1.3"),
@@ -41,21 +45,26 @@ KEYS: Mapping[str, tuple[tuple[str, ...], Callable[[str], object], str]] = {
 LEGAL = "; ".join(f"{key} ({', '.join(operators)})" for key, (operators, _, _) in KEYS.items())
 
 
-def flaw(condition: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """What keeps a condition out of a policy file, or None."""
+def flaws(condition: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(field below `condition`, message) of everything that keeps it out of a policy file."""
     for operator, keys in condition.items():
         if not keys:
-            return f"{operator} must hold a condition key; legal: {LEGAL}"
+            yield operator, f"must hold a condition key; legal: {LEGAL}"
         for key, value in keys.items():
+            field = f"{operator}.{key}"
             if key not in KEYS:
-                return f"{key} is no condition key to add; legal: {LEGAL}"
+                yield field, f"is no condition key to add; legal: {LEGAL}"
+                continue
             operators, is_value, what = KEYS[key]
             if operator not in operators:
-                return f"{key} goes with {', '.join(operators)}, got {operator}"
+                yield field, f"{key} goes with {', '.join(operators)}, got {operator}"
             values = value if isinstance(value, list) else [value]
-            if not values or not all(isinstance(one, (str, int, float)) and is_value(str(one)) for one in values):
-                return f"{operator} {key} must be {what}, or a list of such, got {ascii(value)[:64]}"
-    return None
+            if not values:
+                yield field, "must not be empty"
+            for index, one in enumerate(values):
+                if not (isinstance(one, (str, int, float)) and is_value(str(one))):
+                    place = f"{field}[{index}]" if isinstance(value, list) else field
+                    yield place, f"must be {what}, got {ascii(one)[:66]}"
 
 
 def merged(own: Condition, added: Mapping[str, Mapping[str, Any]]) -> Condition:

@@ -24,7 +24,6 @@ from broker.policy.fields import (
     Scalar,
     expected,
     input_name,
-    sound_condition,
     unique,
     url_template,
 )
@@ -272,7 +271,7 @@ class PolicyDocument(_Part):
     credential: CredentialTerms = Field(
         default_factory=lambda: CredentialTerms.model_validate({}), description="The credential behind it."
     )
-    condition: Annotated[dict[str, dict[str, Any]], AfterValidator(sound_condition)] = Field(
+    condition: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description=f"More that CAM must hold: {conditions.LEGAL}."
     )
     tests: list[Example] = Field(default_factory=list, description="The policy's own examples, run at every load.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from broker.cos import requests
 from broker.patterns import Pattern, PatternError
-from broker.policy import conditions, templates
+from broker.policy import templates
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -30,9 +31,9 @@ def expected(message: str) -> PydanticCustomError:
 
 def unique(values: list[Any]) -> list[Any]:
     """The list, if it names nothing twice."""
-    for value in values:
-        if values.count(value) > 1:
-            raise expected(f"names {value!r} twice")
+    if len(set(values)) != len(values):
+        twice = next(value for value, count in Counter(values).items() if count > 1)
+        raise expected(f"names {shown(twice)} twice")
     return values
 
 
@@ -78,13 +79,6 @@ def url_template(value: str) -> str:
     if (flaw := requests.template_flaw(value)) is not None:
         raise expected(f"{flaw}, got {shown(value)}")
     return value.rstrip("/")
-
-
-def sound_condition(condition: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The CAM condition, if a policy file may add it."""
-    if (flaw := conditions.flaw(condition)) is not None:
-        raise expected(flaw)
-    return condition
 
 
 def _key_text(value: str) -> str:

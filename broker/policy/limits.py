@@ -1,4 +1,4 @@
-"""What the settings say about policy files, and the form of a rule that is held against each."""
+"""What the settings say about policy files, and the form of a check on one."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Limits:
 
 
 Found = Iterator[tuple[str, str]]  # (field, message)
-# The fields a rule reads: it is passed over while one of them is unsound in itself.
-Rule = tuple[frozenset[str], Callable[[PolicyDocument, Template, Limits], Found]]
+# The fields a check reads: it is passed over while one of them is unsound in itself.
+Check = tuple[frozenset[str], Callable[[PolicyDocument, Template, Limits], Found]]

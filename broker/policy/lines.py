@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from broker.errors import named
 
 # Of valid JSON; what separates tokens is left out.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -33,10 +35,10 @@ def lines(text: str) -> dict[str, int]:
         if in_object and name is None:
             name = json.loads(mark)
             path[-1] = str(name)
-            found.setdefault(_field(path), line)
+            found.setdefault(field_name(path), line)
             continue
         if not in_object:
-            found.setdefault(_field(path), line)
+            found.setdefault(field_name(path), line)
         name = None
         if mark == "{":
             path.append("")
@@ -47,10 +49,11 @@ def lines(text: str) -> dict[str, int]:
 
 def line_of(field: str, known: Mapping[str, int]) -> int | None:
     """The line of a field, or of the nearest one around it."""
-    around = [name for name in known if name and field.startswith(name) and field[len(name) : len(name) + 1] in ".["]
-    best = field if field in known else max(around, key=len, default="")
-    return known.get(best)
+    while field not in known and field:
+        field = field[: max(field.rfind("."), field.rfind("["), 0)]
+    return known.get(field)
 
 
-def _field(path: list[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+def field_name(path: Sequence[str | int]) -> str:
+    """A field as messages name it. Names are escaped: those that mean something hold nothing to escape."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{named(part)}" for part in path).removeprefix(".")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
-from typing import Annotated, Any, get_args
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from broker.policy.document import LATER_FIELDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
 from broker.policy.fields import kind, shown
+from broker.policy.lines import field_name
 from broker.policy.variables import nulls, substituted
 
 # Their entries are judged one by one, unsound neighbours or not.
 _BY_ENTRY = frozenset({"headers", "params"})
+_IN_EXAMPLE = re.compile(r"tests\[\d+\]\.(?:as|ask)[.\[]")
 
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -33,19 +36,25 @@ def parse(
         problem = ("", f"must be a JSON object, got {kind(unverified)}")
         return PolicyDocument.model_construct(), [problem], frozenset(_names())
     raw, problems = substituted(unverified, variables)
-    # The claims of an example may be null, as a token's may.
-    own = {name: value for name, value in raw.items() if name != "tests"}
-    problems += [(field, "must not be null: leave it out") for field in nulls(own)]
+    # The claims and asks of examples may hold null, as tokens and bodies may.
+    problems += [(field, "must not be null: leave it out") for field in nulls(raw) if not _IN_EXAMPLE.match(field)]
     told = {field for field, _ in problems}
+    unsound = {_top(field, raw) for field in told}
     try:
         document = PolicyDocument.model_validate(raw)
         if not problems:
             return document, [], frozenset()
     except ValidationError as error:
-        found = [_explain(details) for details in error.errors(include_url=False)]
-        problems += [problem for problem in found if problem[0] not in told]
-    unsound = frozenset(field.partition(".")[0].partition("[")[0] for field, _ in problems)
-    return _sound_fields(raw, unsound), problems, unsound
+        for details in error.errors(include_url=False):
+            unsound.add(str(details["loc"][0]))
+            if _path(details["loc"]) not in told:
+                problems.append((_path(details["loc"]), _explain(details)))
+    return _sound_fields(raw, frozenset(unsound)), problems, frozenset(unsound)
+
+
+def _top(field: str, raw: dict[str, Any]) -> str:
+    """The member of a file that a field is in; names may hold dots themselves."""
+    return next((name for name in raw if field == name or field.startswith((f"{name}.", f"{name}["))), field)
 
 
 def _sound_fields(raw: dict[str, Any], unsound: frozenset[str]) -> PolicyDocument:
@@ -86,24 +95,23 @@ def _adapter(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
 
 
-def _explain(details: ErrorDetails) -> tuple[str, str]:
-    """(field, message with both sides) of one of pydantic's errors."""
-    field = _path(details["loc"])
-    got, context = details["input"], details.get("ctx", {})
-    if details["type"] == "extra_forbidden":
-        if field in LATER_FIELDS:
-            return field, NOT_SUPPORTED
-        return field, f"is no field; legal here: {', '.join(_siblings(details['loc']))}"
-    if details["type"] == "missing":
-        return field, "is required"
-    if details["type"] == "literal_error":
+def _explain(details: ErrorDetails) -> str:
+    """One of pydantic's errors in words, with both sides."""
+    got, context, kind_of_error = details["input"], details.get("ctx", {}), details["type"]
+    if kind_of_error == "extra_forbidden":
+        if _path(details["loc"]) in LATER_FIELDS:
+            return NOT_SUPPORTED
+        return f"is no field; legal here: {', '.join(_siblings(details['loc']))}"
+    if kind_of_error == "missing":
+        return "is required"
+    if kind_of_error == "literal_error":
         legal = context["expected"].replace(" or ", ", ")
-        return field, f"must be one of {legal}, got {shown(got)}"
-    if details["type"] == "expected":
-        return field, str(context["message"])
-    if details["type"] in _PLAIN_WORDS:
-        return field, f"{_PLAIN_WORDS[details['type']]}, got {shown(got)}"
-    return field, f"{details['msg'][0].lower()}{details['msg'][1:]}, got {shown(got)}"
+        return f"must be one of {legal}, got {shown(got)}"
+    if kind_of_error == "expected":
+        return str(context["message"])
+    if kind_of_error in _PLAIN_WORDS:
+        return f"{_PLAIN_WORDS[kind_of_error]}, got {shown(got)}"
+    return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {shown(got)}"
 
 
 _PLAIN_WORDS = {
@@ -119,20 +127,32 @@ _PLAIN_WORDS = {
 
 
 def _path(loc: tuple[str | int, ...]) -> str:
-    names = [part for part in loc if part != "[key]"]
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).removeprefix(".")
+    # Pydantic's own mark for a name that is wrong itself.
+    return field_name(loc[:-1] if loc[-1:] == ("[key]",) else loc)
 
 
 def _siblings(loc: tuple[str | int, ...]) -> list[str]:
-    model: Any = PolicyDocument
+    """The fields that are legal where an unknown one stands."""
+    annotation: Any = PolicyDocument
     for part in loc[:-1]:
-        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(part)
-            model = _model_in(field.annotation) if field else model
-    return [field.alias or name for name, field in model.model_fields.items()]
+        annotation = _inside(annotation, part)
+    return [field.alias or name for name, field in annotation.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> Any:
+def _inside(annotation: Any, part: str | int) -> Any:
+    """The type of one member of a type: of a model's field, of a mapping's or a list's entry."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+        fields = annotation.model_fields
+        return next((field.annotation for name, field in fields.items() if part in (name, field.alias)), None)
+    if get_origin(annotation) in (dict, list):
+        return _bare(get_args(annotation)[-1])
+    return _inside(_bare(annotation), part)
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without `Annotated` and without None."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _bare(next(one for one in get_args(annotation) if one is not NoneType))
+    return annotation

@@ -217,6 +217,8 @@ def check_length(length: int) -> None:
 
 def _check_expected_length(request: signing.Request) -> None:
     characters = len(request.key)
+    for name in request.headers:
+        characters += len(name)
     for name, value in request.params.items():
         characters += len(name) + len(value)
     # A character is at most twelve in a URL; nearly every ask is short enough to stop here.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from broker.cos import cam, requests, signing
 from broker.policy import operations, templates
+from broker.policy.content import compile_content
 from broker.policy.document import PolicyDocument
-from broker.policy.limits import Found, Limits, Rule
+from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import longest, reach_of, scope_name, worst_claims, worst_key
 from broker.policy.templates import Template
-from broker.policy.values import Constant
+from broker.policy.values import Constant, Rule, RuleSet
 
 URL_BYTES = 8_000
 _TOKEN_BYTES = 2_048
@@ -32,22 +33,35 @@ def _documents(document: PolicyDocument, template: Template, limits: Limits) -> 
 
 def _urls(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     try:
-        rules = operations.param_rules(document)
+        by_method = operations.operations(document)
     except templates.TemplateError:
         return
     base_url = requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region).base_url
-    params = {rule.name: _worst(rule.const) if rule.const else longest(rule.enum or [""]) for rule in rules}
-    request = signing.Request("GET", base_url, worst_key(document, template), {"Host": base_url}, params)
-    length = signing.url_length(request, _TOKEN_BYTES)
-    if length > URL_BYTES:
-        yield "params", f"a URL of this route can reach {length} bytes, at most {URL_BYTES}"
+    key, governed = worst_key(document, template), dict.fromkeys(compile_content(document).names.values(), "")
+    for operation in by_method.values():
+        carried = governed if operation.name == "put" else {}
+        headers = {"Host": base_url, **carried, **dict.fromkeys(_always(operation.headers), "")}
+        params = {rule.name: _longest(rule) for rule in operation.params.rules.values()}
+        length = signing.url_length(signing.Request(operation.method, base_url, key, headers, params), _TOKEN_BYTES)
+        if length > URL_BYTES:
+            yield "params" if params else "", f"a URL of this route can reach {length} bytes, at most {URL_BYTES}"
+            return
+
+
+def _always(rules: RuleSet) -> list[str]:
+    """The names that every request carries."""
+    return [*(name for name, _ in rules.constants), *rules.required]
+
+
+def _longest(rule: Rule) -> str:
+    return _worst(rule.const) if rule.const else longest(rule.enum or [""])
 
 
 def _worst(constant: Constant) -> str:
     return constant.render(worst_claims(constant.claims))
 
 
-RULES: tuple[Rule, ...] = (
+CHECKS: tuple[Check, ...] = (
     (
         frozenset(
             {"key", "vends", "methods", "bucket", "region", "inputs", "content", "headers", "params", "credential"}
@@ -55,5 +69,11 @@ RULES: tuple[Rule, ...] = (
         ),
         _documents,
     ),
-    (frozenset({"key", "vends", "bucket", "region", "endpoint", "inputs", "params", "expires"}), _urls),
+    (
+        frozenset(
+            {"key", "vends", "methods", "bucket", "region", "endpoint", "inputs", "content", "headers", "params"}
+            | {"expires", "credential", "condition"}
+        ),
+        _urls,
+    ),
 )

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_VARIABLE = re.compile(r"\$\{(POLICY_[A-Z0-9_]{1,64})(?::-([^{}$]*))?\}")
+from broker.errors import named
+
+VARIABLE = re.compile(r"\$\{(POLICY_[A-Z0-9_]{1,64})(?::-([^{}$]*))?\}")
 
 
 class _Missing(ValueError):
@@ -30,7 +32,7 @@ def substituted(value: Any, variables: Mapping[str, str]) -> tuple[Any, list[tup
                 problems.append((field, str(error)))
                 return part
         if isinstance(part, dict):
-            return {name: put_in(one, f"{field}.{name}".removeprefix(".")) for name, one in part.items()}
+            return {name: put_in(one, _within(field, name)) for name, one in part.items()}
         if isinstance(part, list):
             return [put_in(one, f"{field}[{index}]") for index, one in enumerate(part)]
         return part
@@ -44,23 +46,37 @@ def nulls(value: Any, field: str = "") -> Iterator[str]:
         yield field
     elif isinstance(value, dict):
         for name, one in value.items():
-            yield from nulls(one, f"{field}.{name}".removeprefix("."))
+            yield from nulls(one, _within(field, name))
     elif isinstance(value, list):
         for index, one in enumerate(value):
             yield from nulls(one, f"{field}[{index}]")
+
+
+def _within(field: str, name: str) -> str:
+    return f"{field}.{named(name)}" if field else named(name)
 
 
 def _completed(text: str, variables: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
         given = variables.get(name)
+        if given is not None and not _is_text(given):
+            raise _Missing(f"${{{name}}} is not UTF-8 in the environment")
         if default is not None:
             return given or default
         if given is None:
             raise _Missing(f"{found[0]} is not set in the environment, and has no default (${{{name}:-default}})")
         return given
 
-    rest = _VARIABLE.sub("", text)
-    if "${" in rest:
+    if "${" in VARIABLE.sub("\0", text):
         raise _Missing(f"${{…}} takes ${{POLICY_NAME}} or ${{POLICY_NAME:-default}}, got {text[:64]!a}")
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a variable's bytes were UTF-8; others come as lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

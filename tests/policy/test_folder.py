@@ -149,11 +149,26 @@ class TestMistakes:
         assert world.folder.catalog.route("a").document.description == "good"
 
     def test_back_to_what_was(self, world):
-        """So does the old version, written again."""
+        """So does the old version, written again; nothing has changed then."""
+        route = world.folder.catalog.route("a")
         world.write("a", "{")
         world.look()
         world.write("a")
-        assert world.look()[:2] == (["a", "b"], [])
+        assert world.look() == (["a", "b"], [], 1)
+        assert world.folder.catalog.route("a") is route
+
+    def test_mistake_of_ours(self, world, monkeypatch, caplog):
+        """A file that makes the broker itself fail is told like any other, and holds up nothing."""
+
+        def broken(*arguments):
+            raise RuntimeError("unforeseen")
+
+        monkeypatch.setattr("broker.policy.lint.warnings", broken)
+        world.write("a", {"description": "new"})
+        (world.path / "b.json").unlink()
+        assert world.look() == (["a"], [("a.json", "")], 2)
+        assert "RuntimeError" in world.folder.catalog.problems[0].message
+        assert "unforeseen" in caplog.text
 
     def test_other_changes_go_live(self, world):
         """An invalid file holds up no other: changed, new and removed ones take effect."""
@@ -225,7 +240,20 @@ class TestTrouble:
         assert world.look() == (["a", "b"], [("a.json", "")], 1)
         file.rmdir()
         file.write_text(text)
-        assert world.look()[:2] == (["a", "b"], [])
+        assert world.look() == (["a", "b"], [], 1)
+
+    @pytest.mark.parametrize("kind", ["pipe", "device"])
+    def test_no_file(self, world, kind):
+        """What is no file is not opened, which could wait for ever; the others are read."""
+        (world.path / "a.json").unlink()
+        if kind == "pipe":
+            os.mkfifo(world.path / "a.json")
+        else:
+            (world.path / "a.json").symlink_to("/dev/zero")
+        world.write("b", {"description": "new"})
+        assert world.look() == (["a", "b"], [("a.json", "")], 2)
+        (world.path / "a.json").unlink()
+        assert world.look() == (["b"], [], 3)
 
     def test_dangling_link(self, world):
         """A link whose file is gone closes the route, and is told as long as it stands."""
@@ -307,14 +335,24 @@ class TestOneBucket:
         assert "examplebucket-1250000000" in str(caught.value)
 
     def test_other_bucket_later(self, world):
-        """The bucket that is served stays the one, whatever the names of the files."""
+        """The bucket that is served counts, whatever the names of the files; until most of them name another."""
         (world.path / "a.json").unlink()
         world.open(cos_endpoint="http://127.0.0.1:9000")
         world.write("a", OTHER)
         assert world.look() == (["b"], [("a.json", "bucket")], 1)
+        assert world.folder.catalog.problems[0].line == 1
         world.write("b", OTHER)
-        assert world.look()[0] == ["b"]
-        assert world.folder.catalog.route("b").document.bucket == "examplebucket-1250000000"
+        assert world.look() == (["a", "b"], [], 2)
+        assert {route.document.bucket for route in world.folder.catalog.routes.values()} == {OTHER["bucket"]}
+
+    def test_stranger_stays(self, world):
+        """When the others go, the one that named another bucket is served as it stands."""
+        world.open(cos_endpoint="http://127.0.0.1:9000")
+        world.write("b", OTHER)
+        assert world.look() == (["a", "b"], [("b.json", "bucket")], 1)
+        (world.path / "a.json").unlink()
+        assert world.look() == (["b"], [], 2)
+        assert world.folder.catalog.route("b").document.bucket == OTHER["bucket"]
 
     def test_own_endpoint(self, world):
         """A route with an endpoint of its own may have a bucket of its own."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.errors import named
 from broker.policy.lines import line_of, lines
 
 TEXT = """{
@@ -71,7 +72,7 @@ def fields(value, path=""):
     """Every field of a JSON value."""
     yield path
     for name, one in value.items() if isinstance(value, dict) else ():
-        yield from fields(one, f"{path}.{name}".removeprefix("."))
+        yield from fields(one, f"{path}.{named(name)}".removeprefix("."))
     for index, one in enumerate(value) if isinstance(value, list) else ():
         yield from fields(one, f"{path}[{index}]")
 

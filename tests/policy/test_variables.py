@@ -40,6 +40,18 @@ def test_variable_that_is_none(text):
     assert "${POLICY_N" in problems[0][1]
 
 
+@pytest.mark.parametrize("text", ["${POLICY_S}", "${POLICY_S:-x}", "a${POLICY_S}"])
+def test_bytes_that_are_no_text(text):
+    """A variable that is not UTF-8 is told, by its name alone."""
+    problems = substituted({"key": text}, {"POLICY_S": "\udcff"})[1]
+    assert problems == [("key", "${POLICY_S} is not UTF-8 in the environment")]
+
+
+def test_beside_a_dollar():
+    """What stands beside a variable does not make one with what is left of it."""
+    assert substituted("$${POLICY_BUCKET}{x}", SET) == ("$examplebucket-1250000000{x}", [])
+
+
 def test_value_is_data():
     """A value cannot break out of its string, nor name variables itself."""
     assert substituted({"key": "a/${POLICY_ODD}"}, SET)[0] == {"key": f"a/{SET['POLICY_ODD']}"}
