@@ -39,11 +39,16 @@ def create_app(
     settings: Settings | None = None,
     clock: parts.Clock = system_clock,
     monotonic: Callable[[], float] = time.monotonic,
+    *,
+    replacing: bool = False,
 ) -> Flask:
-    """The broker as an application of its own. Raises ConfigurationError with all that keeps it from starting."""
+    """The broker as an application of its own. Raises ConfigurationError with all that keeps it from starting.
+
+    `replacing`: for a worker in the place of another, which policy files that have become unsound do not stop.
+    """
     settings = settings or Settings.from_environ()
     logs.configure(settings.log_level, settings.log_format)
-    broker = Broker(settings=settings, clock=clock, monotonic=monotonic)
+    broker = Broker(settings=settings, clock=clock, monotonic=monotonic, replacing=replacing)
     app = Application("broker")
     broker.init_app(app)
     problems.register(app)
@@ -67,9 +72,10 @@ class Broker:
         url_prefix: str | None = None,
         clock: parts.Clock = system_clock,
         monotonic: Callable[[], float] = time.monotonic,
+        replacing: bool = False,
     ) -> None:
         settings = settings or Settings.from_environ()
-        whole = parts.assemble(settings, clock)
+        whole = parts.assemble(settings, clock, replacing=replacing)
         self._key_set, self._authenticator = whole.key_set, whole.authenticator
         self._metrics = metrics = Metrics(settings.metrics_folder)
         self._policies = Policies(whole.policies, time.time_ns, metrics.policies)

@@ -30,6 +30,7 @@ from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import new_api_key
 from broker.policy import catalog
 from broker.policy.limits import Limits
+from broker.settings import VARIABLES
 
 ISSUER, AUDIENCE = "https://issuer.localhost", "cos-broker"
 _START_SECONDS = 15
@@ -125,7 +126,9 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
 
     Raises ConfigurationError if anything cannot start.
     """
-    routes = catalog.load(policies, Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")).routes
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    limits = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com", variables)
+    routes = catalog.load(policies, limits).routes
     buckets = {route.document.bucket: route.document.region for route in routes.values()}
     account = (f"AKID{secrets.token_hex(16)}", secrets.token_hex(16))
     with contextlib.ExitStack() as stack:

@@ -40,8 +40,11 @@ def assemble_environment(clock: Clock) -> tuple[Settings, Parts]:
     return settings, assemble(settings, clock, problems)
 
 
-def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ()) -> Parts:
-    """All parts, or everything that is wrong with any, after `problems` known before. Raises ConfigurationError."""
+def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = (), *, replacing: bool = False) -> Parts:
+    """All parts, or everything that is wrong with any, after `problems` known before. Raises ConfigurationError.
+
+    `replacing`: for a worker in the place of another, which policy files that have become unsound do not stop.
+    """
     found = list(problems)
     told = {problem.field for problem in problems}
     key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
@@ -50,7 +53,7 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ())
     if told.isdisjoint({"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"}):
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
     role_required = source is not None and bool(source.token)
-    policies = _collected(found, lambda: Folder(settings.policies, limits(settings, role_required=role_required)))
+    policies = _collected(found, lambda: _policies(settings, role_required, replacing))
     if found or source is None:
         raise ConfigurationError(found)
     verifier = _verifier(settings.jwt, key_set)
@@ -60,6 +63,10 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = ())
 def limits(settings: Settings, *, role_required: bool = False) -> Limits:
     """What the settings say about policy files; `role_required`: the key for STS is itself temporary."""
     return Limits(settings.policy_bytes, settings.cos_endpoint, settings.policy_variables, role_required)
+
+
+def _policies(settings: Settings, role_required: bool, replacing: bool) -> Folder:
+    return Folder(settings.policies, limits(settings, role_required=role_required), tolerant=replacing)
 
 
 def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:

@@ -29,6 +29,8 @@ class Policies:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         _all.add(self)
+        for problem in self._catalog.problems:
+            _logger.warning("not served: %s", problem)
         observe(self._catalog)
 
     def __call__(self) -> Catalog:

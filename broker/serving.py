@@ -97,7 +97,9 @@ def load_app() -> Flask:
 
     # Ctrl-C reaches the whole process group, but ending workers is the parent's: told twice, Granian's hang.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    app = create_app()
+    # The parent has seen that all is sound. A worker that takes another's place later must not end the rest for a
+    # policy file that has become unsound: it serves the others.
+    app = create_app(replacing=True)
     for name in list(os.environ):
         if name.startswith(("HTTP_", "REMOTE_", "BROKER_", "TENCENTCLOUD_SECRET_")):
             del os.environ[name]

@@ -37,7 +37,9 @@ def loads(data: bytes | str, max_depth: int = 8) -> Any:
         raise
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise StrictJsonError(f"expected one JSON value, got malformed text at {where}", line=error.lineno) from None
+        # The parser's own words are fixed: they quote nothing.
+        message = f"expected one JSON value, got malformed text at {where}: {error.msg}"
+        raise StrictJsonError(message, line=error.lineno) from None
     except RecursionError:
         raise _too_deep(max_depth) from None
     except ValueError:

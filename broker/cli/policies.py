@@ -80,7 +80,7 @@ def check(folder: Path | None, form: str, old: Path | None) -> None:
         whole = {"ok": not errors, "routes": len(found.routes) if found else 0, "problems": fields}
         click.echo(json.dumps({**whole, **_described(changes)}, indent=2))
     else:
-        for level, problem in reversed(told):
+        for level, problem in told:
             click.echo(f"{level}: {problem}", err=level == "error")
         for change in changes or ():
             click.echo(str(change))

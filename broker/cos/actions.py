@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 
 from broker.cos import requests, signing
 
-_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "POST": "PostObject", "DELETE": "DeleteObject"}
+_OBJECT = {
+    method: requests.ACTION_OF_OPERATION[operation].removeprefix("name/cos:")
+    for method, operation in requests.OPERATION_OF_METHOD.items()
+}
 _BUCKET = {"GET": "GetBucket", "HEAD": "HeadBucket", "PUT": "PutBucket", "POST": "PostObject", "DELETE": "DeleteBucket"}
 
 # (method, sub-resource): action. The first sub-resource of this order that a request names decides.

@@ -69,6 +69,7 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}")
 MEDIA_TYPE_OR_RANGE = re.compile(rf"{_TOKEN}/(?:{_TOKEN}|\*)")
 BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-[1-9][0-9]{4,19}")
+_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
 
 
@@ -113,6 +114,8 @@ def template_flaw(value: str, *, placeholders: bool = True) -> str | None:
     parts = urlsplit(bare)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         return "must be scheme and host alone"
+    if not _ENDPOINT.fullmatch(bare.rstrip("/")):
+        return "must be a host of letters, digits, '-' and '.', and maybe a port"
     return None
 
 

@@ -35,7 +35,7 @@ def operation(received: Received) -> Operation:
     except ValueError as error:
         raise CosError("MethodNotAllowed", str(error)) from None
     if copy_source(received):
-        return Operation("PutObject", served=False)
+        return Operation(action, served=False)
     special = actions.special(received.params) is not None or _picture_operations(received) is not None
     return Operation(action, served=action in _SERVED and not special)
 

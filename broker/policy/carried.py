@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from broker.cos import requests
@@ -15,6 +16,8 @@ from broker.policy.values import META_PREFIX, rule_set
 
 _META_NAME = re.compile(r"x-cos-meta-(?:\*|[a-z0-9-]{1,64})")
 LISTED_ONLY = ("x-cos-acl",)
+# What an object may have, https://cloud.tencent.com/document/product/436/30752
+_ACLS = frozenset("default private public-read authenticated-read bucket-owner-read bucket-owner-full-control".split())
 _OPEN_ON_OBJECT = ("versionid", "response-content-type")
 _PUT_BYTES = 5 * 2**30
 
@@ -34,14 +37,14 @@ def _content(document: PolicyDocument, template: Template, limits: Limits) -> Fo
 
 
 def _headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    names = [name.lower() for name in document.headers]
+    count = Counter(name.lower() for name in document.headers)
     for name, rule in document.headers.items():
         field, lower = f"headers.{name}", name.lower()
         if not requests.HEADER_NAME.fullmatch(name) or ("*" in name and lower != f"{META_PREFIX}*"):
             yield field, f"is no header name (the one prefix form is {META_PREFIX}*)"
         elif requests.is_reserved(name):
             yield field, f"is reserved for the broker; reserved: {requests.RESERVED}"
-        elif names.count(lower) > 1:
+        elif count[lower] > 1:
             yield field, "stands twice: header names do not differ by case"
         elif lower.startswith(META_PREFIX) and not _META_NAME.fullmatch(lower):
             yield field, f"metadata names are {META_PREFIX} and 1 to 64 of a-z 0-9 -"
@@ -68,7 +71,7 @@ def _used_headers(document: PolicyDocument, template: Template, limits: Limits) 
 
 
 def _params(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    names = [name.lower() for name in document.params]
+    count = Counter(name.lower() for name in document.params)
     for name, rule in document.params.items():
         field = f"params.{name}"
         if not name or len(name) > 128 or not name.isprintable():
@@ -77,7 +80,7 @@ def _params(document: PolicyDocument, template: Template, limits: Limits) -> Fou
             yield field, f"is reserved for the broker; reserved: {requests.RESERVED}"
         elif requests.is_sub_resource(name):
             yield field, "would make it another operation: COS's sub-resources are never granted"
-        elif names.count(name.lower()) > 1:
+        elif count[name.lower()] > 1:
             yield field, "stands twice: COS signs parameter names in lower case"
         elif name != (spelled := _spelling(name)):
             yield field, f"is spelled {spelled}"
@@ -122,6 +125,8 @@ def _values(field: str, kind: str, name: str, rule: ValueRule) -> Found:
             if lower in (*LISTED_ONLY, *_OPEN_ON_OBJECT) and any(isinstance(part, Claim) for part in parts):
                 yield f"{field}.const", "must be a literal: the CAM document lists its values"
             literal = "".join(part.text if isinstance(part, Literal) else "x" for part in parts)
+        if lower == "x-cos-acl" and value not in _ACLS:
+            yield f"{field}.{where}", f"must be one of {', '.join(sorted(_ACLS))}, got {value!r}"
         if (flaw := fixed.value_flaw(literal)) is not None:
             yield f"{field}.{where}", f"{flaw}, got {value!r}"
 

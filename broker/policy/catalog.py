@@ -68,16 +68,19 @@ def load(folder: Path, limits: Limits) -> Catalog:
 
 
 class Folder:
-    """A folder of policy files and what was read of it. Raises ConfigurationError if any of it is not sound."""
+    """A folder of policy files and what was read of it.
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    Raises ConfigurationError if any of it is not sound; if `tolerant`, what is sound is served and the rest told.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, *, tolerant: bool = False) -> None:
         self._folder = folder
         self._limits = limits
         self._files: dict[Path, _File] = {}
         self._served: dict[Path, _File] = {}  # the last good version of each file
         self.catalog = Catalog({}, (), generation=0)
         self.refresh(0)
-        if self.catalog.problems:
+        if self.catalog.problems and not tolerant:
             raise ConfigurationError(self.catalog.problems)
 
     def refresh(self, now_ns: int) -> Catalog:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from broker.cos import requests
 from broker.policy import carried, lint, operations, sizes, templates
 from broker.policy.conditions import STORAGE_CLASS, flaws
-from broker.policy.document import LATER_VENDS, NOT_SUPPORTED, PolicyDocument
+from broker.policy.document import LATER_VENDS, PolicyDocument
 from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
 from broker.policy.templates import Claim, Date, Input, Literal, Template, Uuid
@@ -144,12 +144,6 @@ def _writes(document: PolicyDocument) -> bool:
     return any(requests.OPERATION_OF_METHOD[method] in requests.WRITE_OPERATIONS for method in document.methods or [])
 
 
-def _later_vends(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    for index, vend in enumerate(document.vends):
-        if vend in LATER_VENDS:
-            yield f"vends[{index}]", f"{vend!r} {NOT_SUPPORTED}"
-
-
 def _multipart_keys(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     # Every step names the key, and nobody may name what the broker made for somebody else.
     if "multipart" in document.vends and template.generated and not template.claims:
@@ -167,7 +161,10 @@ def _windows(document: PolicyDocument, template: Template, limits: Limits) -> Fo
     if not set(document.vends) - {operations.CREDENTIALS}:
         yield field, "concerns signed requests, which vend credentials has none of"
     if template.generated:
-        yield field, f"needs a key that is the same for equal asks, got {document.key!r}"
+        yield (
+            field,
+            f"needs a key without {{uuid}} and {{date}}, an input in their place; got {document.key!r}",
+        )
     if operations.declared(document.params, operations.CACHE_CONTROL) is not None:
         yield f"params.{operations.CACHE_CONTROL}", "is set by the broker with window_seconds"
 
@@ -194,7 +191,6 @@ _CHECKS: tuple[Check, ...] = (
     (frozenset({"key"}), _declared_inputs),
     (frozenset({"key", "inputs"}), _path_inputs),
     (frozenset({"key", "principals", "headers", "params"}), _anonymous),
-    (frozenset({"vends"}), _later_vends),
     (frozenset({"key", "vends"}), _multipart_keys),
     (frozenset({"vends", "methods"}), _methods),
     (frozenset({"key", "vends", "methods", "params", "expires"}), _windows),

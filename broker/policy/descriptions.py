@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from broker.policy.document import InputRule, PolicyDocument
+from broker.policy.document import Expires, InputRule, PolicyDocument
 from broker.policy.routes import Route
 
 
@@ -22,8 +22,14 @@ def describe(route: Route) -> dict[str, Any]:
         "content": _content(document),
         "headers": {name: _stated(rule) for name, rule in document.headers.items()},
         "params": {name: _stated(rule) for name, rule in document.params.items()},
-        "expires": document.expires.model_dump(exclude=None if document.expires.window_seconds else {"window_seconds"}),
+        "expires": _expires(document.expires),
     }
+
+
+def _expires(expires: Expires) -> dict[str, int]:
+    """What `expires_in` may be; with windows, `max_seconds` of the file holds the window, too."""
+    told = {"default_seconds": expires.default_seconds, "max_seconds": expires.longest_seconds}
+    return {**told, "window_seconds": expires.window_seconds} if expires.window_seconds else told
 
 
 def _input(rule: InputRule) -> dict[str, Any]:

@@ -71,6 +71,10 @@ def _terms(route: Route) -> dict[str, Any]:
     terms["content"] = terms["content"] or Content.model_construct().model_dump(mode="json")
     terms["credential"]["scope"] = route.scope_name
     terms["headers"] = {name.lower(): rule for name, rule in terms["headers"].items()}
+    terms["condition"] = {
+        operator: {key: value if isinstance(value, list) else [value] for key, value in keys.items()}
+        for operator, keys in terms["condition"].items()
+    }
     for entries in (terms["principals"]["claims"], terms["inputs"], terms["headers"], terms["params"]):
         entries.update({name: _entry(rule) for name, rule in entries.items()})
     return terms
@@ -88,6 +92,7 @@ def _grant(route: Route) -> str:
     document, principals = route.document, route.document.principals
     who = "any authenticated principal"
     if principals is not None:
-        who = "everyone" if principals.anonymous else f"principals with {', '.join(sorted(principals.claims))}"
+        rules = [f"{name} {canonical(rule.model_dump(exclude_none=True))}" for name, rule in principals.claims.items()]
+        who = "everyone" if principals.anonymous else f"principals with {', '.join(rules)}"
     methods = ", ".join(document.methods or ["GET"])
     return f"vends {', '.join(document.vends)} ({methods}) of {document.bucket}/{document.key} to {who}"

@@ -176,7 +176,10 @@ class Expires(_Part):
 
     default_seconds: int = Field(300, ge=1, le=129_600, description="When the ask does not say expires_in.")
     max_seconds: int = Field(
-        900, ge=1, le=129_600, description="The longest expires_in; more is refused, never shortened."
+        900,
+        ge=1,
+        le=129_600,
+        description="The longest expires_in, window included; more is refused, never shortened.",
     )
 
     window_seconds: int = Field(
@@ -197,6 +200,11 @@ class Expires(_Part):
                 f"default_seconds + window_seconds must be at most max_seconds ({self.max_seconds}), got {got}"
             )
         return self
+
+    @property
+    def longest_seconds(self) -> int:
+        """The longest `expires_in`: a window counts into `max_seconds`."""
+        return self.max_seconds - self.window_seconds
 
 
 class CredentialTerms(_Part):

@@ -146,6 +146,9 @@ _ASKED = _choice(_NOTHING, "may be asked for", "no longer to be asked for")
 def _carried(change: Change) -> Found:
     """A header or parameter: a const is added by the broker, anything else may be asked for."""
     name, sides = change.path[1], (change.old, change.new)
+    if name == "x-cos-acl":
+        yield from _acl(change)
+        return
     guarded, guards = (_guards(name, rule) for rule in sides)
     constants = [rule for rule in sides if rule is not None and "const" in rule]
     if guarded != guards:
@@ -157,6 +160,17 @@ def _carried(change: Change) -> Found:
     if constants and not asked:
         yield "changes", f"{change}: the broker adds something else"
     yield from asked
+
+
+def _acl(change: Change) -> Found:
+    """The ACLs that objects may get; none is the bucket's own."""
+    sides = [_NOTHING if rule is None else rule for rule in (change.old, change.new)]
+    added, removed = ([one for one in _listed(b) or [] if not _admits(a, one)] for a, b in (sides, sides[::-1]))
+    opened, closed = ([one for one in values if str(one).startswith("public-")] for values in (added, removed))
+    if opened or closed:
+        yield ("widens", f"{change}: everyone may read") if opened else ("narrows", f"{change}: not everyone may read")
+    else:
+        yield "changes", f"{change}: objects get other ACLs"
 
 
 def _guards(name: str, rule: _Rule | None) -> bool:
@@ -198,11 +212,8 @@ def _key(change: Change) -> Found:
 
 
 def _holds(outer: Template, inner: Template) -> bool:
-    """Whether the folder of one template is a proper parent of the other's."""
-    folders = (outer.literal_prefix, inner.literal_prefix)
-    if folders[0] == folders[1] or outer.claims != inner.claims:
-        folders = (outer.prefix(_placeholders(outer)), inner.prefix(_placeholders(inner)))
-    parent, child = folders
+    """Whether the folder of one template, claims as they stand, is a proper parent of the other's."""
+    parent, child = (template.prefix(_placeholders(template)) for template in (outer, inner))
     return parent != child and child.startswith(parent) and (not parent or parent.endswith("/"))
 
 

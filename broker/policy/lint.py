@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from broker.cos import requests
-from broker.patterns import Pattern
 from broker.policy import operations
 from broker.policy.document import PolicyDocument
 from broker.policy.reach import scope_name
@@ -14,6 +14,8 @@ from broker.policy.templates import Template
 # Types that a browser runs scripts from, if an object of them is opened from the bucket's domain.
 _ACTIVE_TYPES = ("text/html", "image/svg+xml")
 _LONG_SECONDS = 3600
+_ATTACHMENT = re.compile(r"attachment(?:\s*;.*)?", re.IGNORECASE)
+_REMEDY = 'add the header "Content-Disposition": {"const": "attachment"}'
 
 
 def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
@@ -32,16 +34,18 @@ def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tupl
 def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
     """(field, message) of types that browsers execute, unless they are always saved as files."""
     disposition = operations.declared(document.headers, "content-disposition")
-    if disposition is not None and (disposition.const or "").lower().startswith("attachment"):
+    if disposition is not None and _ATTACHMENT.fullmatch(disposition.const or ""):
         return
     types = (document.content and document.content.types) or []
     declared = [(f"content.types[{index}]", one) for index, one in enumerate(types)]
-    header = operations.declared(document.headers, "content-type")
-    if header is not None and header.pattern is not None:
-        matched = [active for active in _ACTIVE_TYPES if Pattern(header.pattern).matches(active)]
-        declared += [("headers.Content-Type", active) for active in matched]
-    elif header is not None:
-        declared += [("headers.Content-Type", one) for one in header.enum or [header.const or ""]]
+    for name, rule in document.headers.items():
+        if name.lower() == "content-type":
+            if rule.pattern is not None or "{principal." in (rule.const or ""):
+                yield (
+                    f"headers.{name}",
+                    f"may admit types that browsers execute: list types in content.types, or {_REMEDY}",
+                )
+            declared += [(f"headers.{name}", one) for one in rule.enum or [rule.const or ""]]
     for field, one in declared:
         admitted = [active for active in _ACTIVE_TYPES if _admits(one, active)]
         if admitted:
@@ -49,7 +53,7 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
                 field,
                 (
                     f"{one!r} admits {' and '.join(admitted)}, which browsers execute: name the types you need, "
-                    'or add the header "Content-Disposition": {"const": "attachment"}'
+                    f"or {_REMEDY}"
                 ),
             )
 
@@ -66,6 +70,9 @@ def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str
         signed = {"url", "signature"} & set(document.vends)
         if signed and (overwrite is None or overwrite.const != "true"):
             yield "headers.x-cos-forbid-overwrite", "uploads may overwrite existing objects"
+    for name, rule in document.headers.items():
+        if name.lower() == "x-cos-acl" and any(one.startswith("public-") for one in rule.enum or [rule.const or ""]):
+            yield f"headers.{name}", "uploads may be made readable for everyone"
     if document.expires.max_seconds > _LONG_SECONDS:
         yield "expires.max_seconds", f"links may live {document.expires.max_seconds} s, more than an hour"
 

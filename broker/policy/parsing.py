@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from broker.policy.document import LATER_FIELDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
+from broker.policy.document import LATER_FIELDS, LATER_VENDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
 from broker.policy.fields import kind, shown
 from broker.policy.lines import field_name
 from broker.policy.variables import nulls, substituted
@@ -38,6 +39,7 @@ def parse(
     raw, problems = substituted(unverified, variables)
     # The claims and asks of examples may hold null, as tokens and bodies may.
     problems += [(field, "must not be null: leave it out") for field in nulls(raw) if not _IN_EXAMPLE.match(field)]
+    problems += _later(raw)
     told = {field for field, _ in problems}
     unsound = {_top(field, raw) for field in told}
     try:
@@ -46,10 +48,24 @@ def parse(
             return document, [], frozenset()
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            unsound.add(str(details["loc"][0]))
+            unsound |= {str(details["loc"][0]), *_meant(details)}
             if _path(details["loc"]) not in told:
                 problems.append((_path(details["loc"]), _explain(details)))
     return _sound_fields(raw, frozenset(unsound)), problems, frozenset(unsound)
+
+
+def _meant(details: ErrorDetails) -> list[str]:
+    """The field that a misspelt one was meant to be: what follows from its absence need not be told."""
+    if details["type"] != "extra_forbidden" or len(details["loc"]) > 1:
+        return []
+    return difflib.get_close_matches(str(details["loc"][0]), _siblings(details["loc"]), n=1, cutoff=0.75)
+
+
+def _later(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    vends = raw.get("vends")
+    for index, vend in enumerate(vends if isinstance(vends, list) else []):
+        if isinstance(vend, str) and vend in LATER_VENDS:
+            yield f"vends[{index}]", f"{vend!r} {NOT_SUPPORTED}"
 
 
 def _top(field: str, raw: dict[str, Any]) -> str:
@@ -101,19 +117,25 @@ def _explain(details: ErrorDetails) -> str:
     if kind_of_error == "extra_forbidden":
         if _path(details["loc"]) in LATER_FIELDS:
             return NOT_SUPPORTED
-        return f"is no field; legal here: {', '.join(_siblings(details['loc']))}"
+        legal = _siblings(details["loc"])
+        close = difflib.get_close_matches(str(details["loc"][-1]), legal, n=1, cutoff=0.75)
+        return f"is no field; {f'did you mean {close[0]}? ' if close else ''}legal here: {', '.join(legal)}"
     if kind_of_error == "missing":
         return "is required"
     if kind_of_error == "literal_error":
-        legal = context["expected"].replace(" or ", ", ")
-        return f"must be one of {legal}, got {shown(got)}"
+        served = [one for one in context["expected"].replace(" or ", ", ").split(", ") if _is_served(one)]
+        return f"must be one of {', '.join(served)}, got {shown(got)}"
     if kind_of_error == "expected":
         return str(context["message"])
+    if kind_of_error in _BOUNDS:
+        word, name = _BOUNDS[kind_of_error]
+        return f"must be {word} {context[name]}, got {shown(got)}"
     if kind_of_error in _PLAIN_WORDS:
         return f"{_PLAIN_WORDS[kind_of_error]}, got {shown(got)}"
     return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {shown(got)}"
 
 
+_BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 _PLAIN_WORDS = {
     "too_short": "must not be empty",
     "dict_type": "must be an object",
@@ -124,6 +146,10 @@ _PLAIN_WORDS = {
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
 }
+
+
+def _is_served(literal: str) -> bool:
+    return literal.strip("'") not in LATER_VENDS
 
 
 def _path(loc: tuple[str | int, ...]) -> str:

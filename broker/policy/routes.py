@@ -90,6 +90,8 @@ class Route:
         key = self.keys.key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
         params = self._params(ask, operation, claims)
+        if self.document.expires.window_seconds:
+            params = dict(sorted(params.items()))  # equal asks, equal bytes, in whatever order their members came
         expires_in, expires = self._expires_in(ask), self.document.expires
         request = signing.Request(
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
@@ -169,9 +171,9 @@ class Route:
             return expires.default_seconds
         if ask.expires_in < 1:
             raise invalid("expires_in", f"must be a positive integer, got {ask.expires_in}")
-        longest = expires.max_seconds - expires.window_seconds
-        if ask.expires_in > longest:
-            message = f"must be 1..{longest}, got {ask.expires_in}"
+        if ask.expires_in > expires.longest_seconds:
+            window = " on this route of windows" if expires.window_seconds else ""
+            message = f"must be 1..{expires.longest_seconds}{window}, got {ask.expires_in}"
             raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
         return ask.expires_in
 

@@ -310,7 +310,7 @@ def _placeholder(name: str) -> Part:
         return Claim(found[1])
     if _INPUT.fullmatch(name) and name != "date":
         return Input(name)
-    legal = f"{{principal.CLAIM}}, {{INPUT}}, {{uuid}} or {{{DATE_PLACEHOLDER}}}"
+    legal = f"{{principal.CLAIM}}, {{INPUT}}, {{uuid}} or exactly {{{DATE_PLACEHOLDER}}}"
     raise TemplateError(f"a placeholder is {legal}, got {{{name}}}")
 
 

@@ -101,7 +101,9 @@ class RuleSet:
                 errors.append(FieldError(f"{self.kind}s.{named(asked_name)}", found or "is not allowed"))
             else:
                 accepted[asked_name if rule is self.meta else rule.name] = value
-        missing = [FieldError(f"{self.kind}s.{name}", "is required") for name in self.required if name not in accepted]
+        # What was asked for and refused is not missing, too.
+        absent = [name for name in self.required if self._compared(name) not in seen]
+        missing = [FieldError(f"{self.kind}s.{name}", "is required") for name in absent]
         if errors:
             raise Refused(f"{self.kind}_not_allowed", summary(errors), [*errors, *missing])
         if missing:

@@ -100,7 +100,7 @@ def _signed(route: Route, claims: ProvenClaims, given: Given, now: int, vend: st
         inputs=inputs,
         headers=_headers(route, operation, given),
         params=_completed(given.params, operation.params),
-        expires_in=route.document.expires.max_seconds,
+        expires_in=route.document.expires.longest_seconds,
     )
     order = route.order(ask, claims, now)
     assert order.request is not None  # noqa: S101  only keys have none

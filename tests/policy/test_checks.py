@@ -379,7 +379,7 @@ FIELDS = [
                 condition("string_equal_if_exist", "cos:x-cos-storage-class", "STANDARD"),
             ),
         ]
-    ),  # fmt: skip
+    ),
     Mistake("download", window(-1), "expires.window_seconds", "0", window(0)),
     Mistake("download", window(601), "expires", "300 + 601", window(600)),
     Mistake("download", window(60, max_seconds=300), "expires", "(300)", window(60, max_seconds=360)),
@@ -395,7 +395,7 @@ FIELDS = [
         "read",
         {**window(60), "key": "files/{principal.sub}/{uuid}.{name}"},
         "expires.window_seconds",
-        "same for equal asks",
+        "an input in their place",
         window(60),
     ),
     Mistake("keys", {**window(60), "methods": ["GET"]}, "expires.window_seconds", "signed requests", {}),

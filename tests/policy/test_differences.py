@@ -233,21 +233,49 @@ CASES: dict[str, Case] = {
         ],
     ),
     "key in the parent folder": (
+        "download",
+        {"key": "public/a/{name}"},
+        {"key": "public/{name}"},
+        [
+            'widens: key: "public/a/{name}" -> "public/{name}": credentials reach public/* instead of public/a/*',
+        ],
+        [
+            'narrows: key: "public/{name}" -> "public/a/{name}": credentials reach public/a/* instead of public/*',
+        ],
+    ),
+    "key in another folder of the same name": (
         "read",
-        {"key": "files/a/{principal.sub}/{name}"},
         {"key": "files/{principal.sub}/{name}"},
+        {"key": "files/a/{principal.sub}/{name}"},
         [
-            (
-                'widens: key: "files/a/{principal.sub}/{name}" -> "files/{principal.sub}/{name}": '
-                "credentials reach files/{principal.sub}/* instead of files/a/{principal.sub}/*"
-            )
+            'changes: key: "files/{principal.sub}/{name}" -> "files/a/{principal.sub}/{name}": '
+            "credentials reach files/a/{principal.sub}/* instead of files/{principal.sub}/*",
         ],
         [
-            (
-                'narrows: key: "files/{principal.sub}/{name}" -> "files/a/{principal.sub}/{name}": '
-                "credentials reach files/a/{principal.sub}/* instead of files/{principal.sub}/*"
-            )
+            'changes: key: "files/a/{principal.sub}/{name}" -> "files/{principal.sub}/{name}": '
+            "credentials reach files/{principal.sub}/* instead of files/a/{principal.sub}/*",
         ],
+    ),
+    "objects for everyone": (
+        "upload",
+        {"headers.x-cos-acl": {"const": "private"}},
+        {"headers.x-cos-acl": {"const": "public-read"}},
+        ['widens: headers.x-cos-acl: {"const": "private"} -> {"const": "public-read"}: everyone may read'],
+        ['narrows: headers.x-cos-acl: {"const": "public-read"} -> {"const": "private"}: not everyone may read'],
+    ),
+    "objects for everyone, if asked for": (
+        "upload",
+        {},
+        {"headers.x-cos-acl": {"enum": ["private", "public-read"]}},
+        ['widens: headers.x-cos-acl: absent -> {"enum": ["private", "public-read"]}: everyone may read'],
+        ['narrows: headers.x-cos-acl: {"enum": ["private", "public-read"]} -> absent: not everyone may read'],
+    ),
+    "other ACL": (
+        "upload",
+        {},
+        {"headers.x-cos-acl": {"const": "private"}},
+        ['changes: headers.x-cos-acl: absent -> {"const": "private"}: objects get other ACLs'],
+        ['changes: headers.x-cos-acl: {"const": "private"} -> absent: objects get other ACLs'],
     ),
     "key in a folder of the principal's": (
         "read",
@@ -741,8 +769,8 @@ CASES: dict[str, Case] = {
         "upload",
         {"condition": {"numeric_greater_than": {"cos:tls-version": "1.1"}}},
         {"condition": {"numeric_greater_than": {"cos:tls-version": "1.2"}}},
-        ['changes: condition.numeric_greater_than.cos:tls-version: "1.1" -> "1.2": other values'],
-        ['changes: condition.numeric_greater_than.cos:tls-version: "1.2" -> "1.1": other values'],
+        ['changes: condition.numeric_greater_than.cos:tls-version: ["1.1"] -> ["1.2"]: other values'],
+        ['changes: condition.numeric_greater_than.cos:tls-version: ["1.2"] -> ["1.1"]: other values'],
     ),
     "unknown leaves": (
         "upload",
@@ -934,10 +962,10 @@ class TestRoutes:
         )
 
     def test_claims_of_a_new_route(self, later):
-        """The claims that a new route asks for are named."""
+        """What a new route asks of claims is said."""
         claims = {"scope": {"contains": "w"}, "role": {"const": "a"}}
         [one] = differences({}, {"r": later("upload", {"principals": {"claims": claims}})})
-        assert one.message.endswith(" to principals with role, scope")
+        assert one.message.endswith(' to principals with scope {"contains": "w"}, role {"const": "a"}')
 
     def test_renamed_route(self, later):
         """A route under another name is a new one: its callers find another door."""
