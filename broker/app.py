@@ -23,7 +23,7 @@ from broker.identity.principals import Principal
 from broker.limits import Budgets
 from broker.metrics import Metrics
 from broker.policy.asks import parse_named_ask
-from broker.policy.routes import Route
+from broker.policy.catalog import Catalog
 from broker.reloading import Policies
 from broker.settings import Settings
 from broker.web import operations, problems, vend
@@ -114,9 +114,10 @@ class Broker:
         app.register_blueprint(blueprint)
         app.extensions["broker"] = self
 
-    def route(self, name: str) -> Route:
-        """A route by name. Raises NotFound."""
-        return self._policies().route(name)
+    @property
+    def policies(self) -> Catalog:
+        """The routes of now."""
+        return self._policies()
 
     def refresh_policies(self) -> None:
         """Look at the policy folder now. Nobody needs to: every process does so once a second."""

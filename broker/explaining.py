@@ -6,20 +6,26 @@ Nothing here asks STS or COS. The two locks are the broker's own checks and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from broker.cos import actions, cam, evaluation, requests
+from broker.cos import actions, cam, evaluation
+from broker.cos.evaluation import Reading
 from broker.credentials import lifetimes
 from broker.credentials.scope import Scope
 from broker.errors import ConfigurationError, Problem, RequestError
 from broker.policy.asks import Ask
-from broker.policy.operations import CREDENTIALS, Permission
+from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.routes import MARGIN_SECONDS, Route
 from broker.policy.templates import ProvenClaims
+from broker.policy.values import RuleSet
 
-Fingerprint = Callable[[Scope], str]
+# Headers that make a PUT read or write other objects, too.
+_FURTHER = {
+    "x-cos-copy-source": "it reads the copy's source, too",
+    "pic-operations": "it writes every fileid, too",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,22 @@ def parse_request(text: str) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One credential of a route: what hands it out or signs with it, and all that STS is asked for."""
+class Kind:
+    """One kind of credential of a route: `method` is what is signed with it, None for keys that are handed out."""
 
     name: str
+    method: str | None
     vends: tuple[str, ...]
-    scope: Scope
+    permission: Permission
     need_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A credential of a kind: all that STS is asked for."""
+
+    kind: Kind
+    scope: Scope
 
     @property
     def document(self) -> Mapping[str, object]:
@@ -63,7 +78,7 @@ class Held:
     @property
     def renewal_seconds(self) -> int:
         """The age from which an ask has it renewed in the background, without jitter."""
-        return lifetimes.renewal_at(0, self.scope.duration_seconds, self.need_seconds, 0)
+        return lifetimes.renewal_at(0, self.scope.duration_seconds, self.kind.need_seconds, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,42 @@ class Explained:
     ask: Ask
     key: str | None
     why: str
-    held: tuple[Held, ...]
+    kinds: tuple[Kind, ...]
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The credentials, as far as they are known without a key."""
+        if self.key is None and self.route.scope_name == "object":
+            return ()
+        return tuple(self.holding(kind, self.key or "") for kind in self.kinds)
+
+    def holding(self, kind: Kind, key: str) -> Held:
+        """The credential of a kind for one key."""
+        return Held(kind, self.route.scope(kind.permission, self.claims, key))
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLock:
+    """What the broker says: the vend that grants it, with what had to be `added` to the ask; or why it refuses."""
+
+    vend: str | None
+    added: Mapping[str, str]
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLock:
+    """What a credential says to an action: how each statement of its document reads, and what else is demanded."""
+
+    kind: Kind
+    action: str
+    readings: tuple[Reading, ...]
+    further: tuple[str, ...]
+
+    @property
+    def decided(self) -> int | None:
+        """The number, from 1, of the statement that decides; None: none matches, so it is denied."""
+        return next((number for number, one in enumerate(self.readings, start=1) if not one.misses), None)
 
 
 def explain(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> Explained:
@@ -84,149 +134,111 @@ def explain(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> Explained
     Raises RequestError for a key or inputs that the route refuses.
     """
     key, why = _key(route, claims, ask, now)
-    held = []
-    for name, vends, permission in _permissions(route):
-        if key is not None or route.scope_name != "object":
-            keys = name == CREDENTIALS
-            need = route.document.credential.min_remaining_seconds if keys else route.document.expires.max_seconds
-            scope = route.scope(permission, claims, key or "")
-            held.append(Held(name, vends, scope, need if keys else need + MARGIN_SECONDS))
-    return Explained(route, claims, ask, key, why, tuple(held))
+    return Explained(route, claims, ask, key, why, tuple(_kinds(route)))
 
 
-def _permissions(route: Route) -> Iterator[tuple[str, tuple[str, ...], Permission]]:
-    vends = route.document.vends
-    for method, operation in route.operations.items():
-        signing = [vend for vend in vends if vend in ("url", "signature") and method in (route.document.methods or [])]
-        downloads = ["download-url"] if method == "GET" and "download-url" in vends else []
-        yield operation.name, tuple(signing + downloads), operation.permission
-    if route.credentials is not None:
-        yield CREDENTIALS, (CREDENTIALS,), route.credentials
+def first_lock(explained: Explained, request: Request, now: int) -> FirstLock:
+    """Whether the broker would sign a request, asked as a caller would ask. The route signs something."""
+    route, asked = explained.route, explained.ask
+    vend = next((kind.vends[0] for kind in explained.kinds if kind.method == request.method), None)
+    if vend is None:
+        return FirstLock(None, {}, f"method_not_allowed_by_policy: this route signs {', '.join(route.operations)}")
+    operation, params = route.operations[request.method], {**asked.params, **request.params}
+    content = _content(route) if operation.name == "put" else {}
+    headers = _missing({**content, **_examples(operation.headers)}, asked.headers)
+    more = _missing(_examples(operation.params), params)
+    added = {**headers, **more}
+    try:
+        ask = _ask(vend, request, {**asked.headers, **headers}, {**params, **more})
+        route.order(ask, explained.claims, now)
+    except RequestError as refusal:
+        return FirstLock(None, added, f"{refusal.code}: {refusal.detail}")
+    return FirstLock(vend, added)
 
 
-def _key(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> tuple[str | None, str]:
-    if not route.operations:
-        return None, "the holder of the keys chooses one"
-    # An upload, if there is one, since it alone may leave generated parts to the broker.
-    operation = route.operations.get("PUT") or next(iter(route.operations.values()))
-    if ask.key is None and set(ask.inputs or {}) < route.template.inputs:
-        missing = ", ".join(f"--input {name}=…" for name in sorted(route.template.inputs - set(ask.inputs or {})))
-        return None, f"give {missing}, or --key"
-    if ask.key is None and route.template.generated and operation.name != "put":
-        return None, f"give --key: {operation.method} names an existing object"
-    return route.keys.key(ask, operation, claims, now), ""
+def second_lock(explained: Explained, kind: Kind, request: Request) -> SecondLock:
+    """Whether the credential of a kind would do it, and which statement says so. Raises ValueError for odd methods."""
+    route = explained.route
+    # With scope object, what is tried decides whose credential is tried: the broker would mint that one.
+    own = kind.method == request.method or explained.key is None
+    key = request.key if route.scope_name == "object" and own else explained.key or ""
+    held = explained.holding(kind, key)
+    params = {name.lower(): value for name, value in {**explained.ask.params, **request.params}.items()}
+    headers = {name.lower(): value for name, value in explained.ask.headers.items()}
+    action = f"cos:{actions.action_of(request.method, request.key, params)}"
+    resource = cam.resource(route.document.region, route.document.bucket, request.key)
+    values = actions.condition_values(request.method, headers, params)
+    read = evaluation.readings(held.document, action, resource, values)
+    further = tuple(text for name, text in _FURTHER.items() if name in headers and request.method == "PUT")
+    return SecondLock(kind, action, tuple(read), further)
 
 
-def lines(explained: Explained, fingerprint: Fingerprint | None) -> Iterator[str]:
-    """The explanation for people. `fingerprint` is what the fleet keeps a scope's credential under, if it is known."""
-    route, document = explained.route, explained.route.document
-    yield f"route       {route.name}{': ' if document.description else ''}{document.description}"
-    yield f"key         {route.template.text} -> {explained.key or f'? ({explained.why})'}"
-    yield f"scope       {route.scope_name}"
-    if route.operations:
-        expires = document.expires
-        window = f", in windows of {expires.window_seconds} s" if expires.window_seconds else ""
-        yield f"links       live {expires.default_seconds} s, at most {expires.max_seconds} s{window}"
-    if added := _constants(explained):
-        yield f"signed      {', '.join(f'{name}: {value}' for name, value in added.items())}"
-    if not explained.held:
-        yield "credential  of one object: which, is not known without its key"
-    for held in explained.held:
-        yield ""
-        yield from _credential_lines(held, route, fingerprint)
-
-
-def _constants(explained: Explained) -> dict[str, str]:
+def constants(explained: Explained) -> dict[str, str]:
     """The headers and parameters that the broker adds: the holder of a link cannot leave them out."""
     rules = [rules for one in explained.route.operations.values() for rules in (one.headers, one.params)]
     return {name: constant.render(explained.claims) for each in rules for name, constant in each.constants}
 
 
-def _credential_lines(held: Held, route: Route, fingerprint: Fingerprint | None) -> Iterator[str]:
-    scope = held.scope
-    yield f"credential  {held.name}, for {', '.join(held.vends)}"
-    how = f"by {scope.action}{f' of {scope.role_arn}' if scope.role_arn else ''}"
-    renewed = f"renewed in use after about {held.renewal_seconds} s" if route.renews else "not renewed ahead of need"
-    yield f"lives       {scope.duration_seconds} s, {how}; needed for up to {held.need_seconds} s, {renewed}"
-    known = fingerprint(scope) if fingerprint else "needs TENCENTCLOUD_SECRET_ID: it is of the key that asks, too"
-    yield f"fingerprint {known}"
-    yield f"document    {cam.measure(scope.document)} of {route.limits.policy_bytes} bytes"
-    yield from (f"  {line}" for line in json.dumps(held.document, indent=2, ensure_ascii=False).splitlines())
+def _kinds(route: Route) -> Iterator[Kind]:
+    document = route.document
+    need = document.expires.max_seconds + MARGIN_SECONDS
+    for method, operation in route.operations.items():
+        signing = [vend for vend in document.vends if vend in ("url", "signature")] if method in _asked(route) else []
+        downloads = ["download-url"] if method == "GET" and "download-url" in document.vends else []
+        yield Kind(operation.name, method, tuple(signing + downloads), operation.permission, need)
+    if route.credentials is not None:
+        minimum = document.credential.min_remaining_seconds
+        yield Kind(CREDENTIALS, None, (CREDENTIALS,), route.credentials, minimum)
 
 
-def try_lines(explained: Explained, request: Request, now: int) -> Iterator[str]:
-    """What either lock says to a request, for people."""
-    yield f"try         {request}"
-    if explained.route.operations:
-        yield f"  broker      {_first_lock(explained, request, now)}"
-    for held in explained.held:
-        first, *others = _second_lock(explained, held, request)
-        yield f"  {held.name.ljust(11)} {first}"
-        yield from (f"              {line}" for line in others)
+def _asked(route: Route) -> list[str]:
+    return list(route.document.methods or [])
 
 
-def _first_lock(explained: Explained, request: Request, now: int) -> str:
-    """Whether the broker would sign it, asked as a caller would ask."""
-    route, asked = explained.route, explained.ask
-    vend = next((held.vends[0] for held in explained.held if _method(held) == request.method), None)
-    if vend is None:
-        methods = ", ".join(method for method in route.operations)
-        return f"refuses, method_not_allowed_by_policy: this route signs {methods}"
-    headers, added = _with_what_is_required(route, request, asked.headers)
-    ask = Ask(
-        vend,
-        method=request.method,
-        key=request.key,
-        headers=headers,
-        params={**asked.params, **request.params},
-    )
-    try:
-        route.order(ask, explained.claims, now)
-    except RequestError as refusal:
-        return f"refuses, {refusal.code}: {refusal.detail}"
-    told = ", ".join(f"{name}: {value}" for name, value in added.items())
-    return f"grants it by {vend}{f', with {told}' if told else ''}"
+def _key(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> tuple[str | None, str]:
+    if not route.operations:
+        return None, "the holder of the keys chooses one"
+    if ask.key is not None:
+        # What may be read may not be written under a name of somebody else's making: whichever admits it will do.
+        return _first_admitted(list(route.operations.values()), route, claims, ask, now), ""
+    given = set(ask.inputs or {})
+    if given < route.template.inputs:
+        missing = ", ".join(f"--input {name}=…" for name in sorted(route.template.inputs - given))
+        return None, f"give {missing}, or --key"
+    operation = route.operations.get("PUT") or next(iter(route.operations.values()))
+    if route.template.generated and operation.name != "put":
+        return None, f"give --key: {operation.method} names an existing object"
+    return route.keys.key(ask, operation, claims, now), ""
 
 
-def _method(held: Held) -> str:
-    return next((method for method, name in requests.OPERATION_OF_METHOD.items() if name == held.name), "")
+def _first_admitted(operations: list[Operation], route: Route, claims: ProvenClaims, ask: Ask, now: int) -> str:
+    *others, last = operations
+    for operation in others:
+        try:
+            return route.keys.key(ask, operation, claims, now)
+        except RequestError:
+            continue
+    return route.keys.key(ask, last, claims, now)
 
 
-def _with_what_is_required(
-    route: Route, request: Request, given: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """(the headers, those of them that were added) of an ask, so that its key is judged and not what it left out."""
-    added: dict[str, str] = {}
+def _ask(vend: str, request: Request, headers: Mapping[str, str], params: Mapping[str, str]) -> Ask:
+    return Ask(vend, method=request.method, key=request.key, headers=headers, params=params)
+
+
+def _content(route: Route) -> dict[str, str]:
+    """A type and a length that an upload may have."""
+    return {
+        name: route.content.types[0].replace("*", "x") if name == "Content-Type" else "1"
+        for name in route.content.names.values()
+    }
+
+
+def _examples(rules: RuleSet) -> dict[str, str]:
+    """A value for each that must be asked for, where the policy lists values."""
+    known = {rule.name: rule for rule in rules.rules.values()}
+    return {name: values[0] for name in rules.required if (values := known[name].enum)}
+
+
+def _missing(wanted: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     names = {name.lower() for name in given}
-    if request.method == "PUT":
-        for own in route.content.names.values():
-            if own.lower() not in names:
-                added[own] = route.content.types[0].replace("*", "x") if own == "Content-Type" else "1"
-    for name in route.operations[request.method].headers.required:
-        rule = route.operations[request.method].headers.rules[name.lower()]
-        if name.lower() not in names and rule.enum:
-            added[name] = rule.enum[0]
-    return {**given, **added}, added
-
-
-def _second_lock(explained: Explained, held: Held, request: Request) -> Iterator[str]:
-    """Whether the credential would do it, and which statement says so."""
-    document = explained.route.document
-    params = {name.lower(): value for name, value in request.params.items()}
-    headers = {name.lower(): value for name, value in explained.ask.headers.items()}
-    try:
-        action = f"cos:{actions.action_of(request.method, request.key, params)}"
-    except ValueError as error:
-        yield f"denies: {error}"
-        return
-    resource = cam.resource(document.region, document.bucket, request.key)
-    values = actions.condition_values(request.method, headers, params)
-    read = evaluation.readings(held.document, action, resource, values)
-    for number, reading in enumerate(read, start=1):
-        if not reading.misses:
-            yield f"{reading.effect}s {action} by statement {number}{', provided that' if reading.provisos else ''}"
-            yield from (f"  {proviso}" for proviso in reading.provisos)
-            return
-    yield f"denies {action}: no statement allows it"
-    for number, reading in enumerate(read, start=1):
-        yield from (f"  statement {number} {miss}" for miss in reading.misses)
+    return {name: value for name, value in wanted.items() if name.lower() not in names}

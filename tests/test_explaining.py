@@ -7,6 +7,7 @@ import json
 import pytest
 
 from broker import explaining
+from broker.cli import explained as layout
 from broker.errors import ConfigurationError, Refused
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.policy import catalog
@@ -39,7 +40,7 @@ def explained(routes):
 
 def tried(explained: explaining.Explained, text: str) -> list[str]:
     """What both locks say to a request."""
-    return list(explaining.try_lines(explained, explaining.parse_request(text), NOW))[1:]
+    return list(layout.tried(explained, explaining.parse_request(text), NOW))[1:]
 
 
 class TestExplanation:
@@ -51,10 +52,10 @@ class TestExplanation:
         found = explained("private-files", key="files/u1/a")
         for held, method in zip(found.held, ("GET", "HEAD"), strict=True):
             order = route.order(Ask("url", method=method, key="files/u1/a"), route.admit(U1), NOW)
-            assert (held.scope, held.need_seconds) == (order.demand.scope, order.demand.need_seconds)
+            assert (held.scope, held.kind.need_seconds) == (order.demand.scope, order.demand.need_seconds)
         keys = explained("user-folder").held[0]
         order = routes.route("user-folder").order(Ask("credentials"), routes.route("user-folder").admit(U1), NOW)
-        assert (keys.scope, keys.need_seconds) == (order.demand.scope, order.demand.need_seconds)
+        assert (keys.scope, keys.kind.need_seconds) == (order.demand.scope, order.demand.need_seconds)
 
     @pytest.mark.parametrize(
         ("route", "held"),
@@ -67,7 +68,7 @@ class TestExplanation:
     )
     def test_credentials(self, explained, route, held):
         """One credential for each operation, and who signs with it."""
-        assert [(one.name, one.vends) for one in explained(route).held] == held
+        assert [(one.name, one.vends) for one in explained(route).kinds] == held
 
     @pytest.mark.parametrize(
         ("route", "asked", "key", "why"),
@@ -92,13 +93,14 @@ class TestExplanation:
     def test_object_scope(self, explained):
         """Which object a credential is for is known with the key alone."""
         assert explained("my-files-delete").held == ()
+        assert "not known without its key" in list(layout.lines(explained("my-files-delete"), None))[-1]
         (held,) = explained("my-files-delete", key="files/u1/a").held
         assert held.document["statement"][0]["resource"] == [f"{PLACE}files/u1/a"]
 
     def test_lines(self, explained):
         """All of it for people: lifetimes, what is signed, size, fingerprint, the whole document."""
         found = explained("avatars", inputs={"ext": "png"})
-        lines = list(explaining.lines(found, lambda scope: "f" * 64))
+        lines = list(layout.lines(found, lambda scope: "f" * 64))
         assert lines[0] == "route       avatars: Signed-in users upload their own avatar."
         assert "links       live 300 s, at most 900 s" in lines
         assert "signed      Cache-Control: no-store, x-cos-forbid-overwrite: true" in lines
@@ -184,6 +186,26 @@ class TestLocks:
         broker, cam = tried(explained("downloads", ANONYMOUS), "GET downloads/a.zip")
         assert broker == "  broker      grants it by download-url"
         assert cam == "  get         allows cos:GetObject by statement 1"
+
+    def test_object_scope(self, explained):
+        """With a credential for one object, the one that the request would get is tried; others' is not minted."""
+        for asked in ({}, {"inputs": {"path": "other"}}):
+            assert tried(explained("my-files-delete", **asked), "DELETE files/u1/a") == [
+                "  broker      grants it by url",
+                "  delete      allows cos:DeleteObject by statement 1",
+            ]
+        broker, *_ = tried(explained("my-files-delete"), "DELETE files/u10/a")
+        assert broker.startswith("  broker      refuses, key_not_allowed")
+        _, cam, miss = tried(explained("my-files-delete", key="files/u1/a"), "GET files/u1/a")
+        assert (cam.split()[1], miss.split()[2:4]) == ("denies", ["is", "about"])
+
+    @pytest.mark.parametrize(
+        ("header", "words"), [("Pic-Operations", "every fileid"), ("x-cos-copy-source", "the copy's source")]
+    )
+    def test_what_a_header_needs(self, explained, header, words):
+        """A header that makes COS read or write other objects is told of."""
+        lines = tried(explained("user-folder", headers={header: "x"}), "PUT files/u1/a")
+        assert any("what it needs besides is allowed" in line and words in line for line in lines)
 
     def test_unknown_method(self, explained):
         """COS has no such method, and the route signs none."""

@@ -6,6 +6,8 @@ import gc
 import json
 import logging
 import os
+import select
+import signal
 import threading
 import time
 import weakref
@@ -120,7 +122,80 @@ def test_forked_child(world):
     os.close(writer)
 
 
-def test_mistake_of_ours(world, monkeypatch):
+def test_fork_during_a_look(world):
+    """A child that was forked while the parent looked does not wait for a lock that nobody holds any more."""
+    policies = world.open()
+    looking, forked = threading.Event(), threading.Event()
+    clock = policies._clock_ns
+
+    def slow() -> int:
+        looking.set()
+        forked.wait(10)
+        return clock()
+
+    policies._clock_ns = slow
+    thread = threading.Thread(target=policies.refresh)
+    thread.start()
+    assert looking.wait(5)
+    reader, writer = os.pipe()
+    world.write("2")
+    child = os.fork()
+    if child == 0:
+        policies._clock_ns = clock
+        os.write(writer, world.says(policies).encode())
+        os._exit(0)
+    try:
+        ready, _, _ = select.select([reader], [], [], 5)
+        assert ready
+        assert os.read(reader, 9) == b"2"
+    finally:
+        forked.set()
+        thread.join()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
+
+
+def test_first_asks_together(world):
+    """While the first ask looks, others do not wait: they have what was loaded, as a moment ago."""
+    policies = world.open()
+    looking, done = threading.Event(), threading.Event()
+    clock = policies._clock_ns
+
+    def slow() -> int:
+        looking.set()
+        done.wait(10)
+        return clock()
+
+    policies._clock_ns = slow
+    first = threading.Thread(target=policies)
+    first.start()
+    assert looking.wait(5)
+    world.write("2")
+    assert world.says(policies) == "1"
+    done.set()
+    first.join()
+    assert world.says(policies) == "2"
+
+
+def test_failed_first_look(world):
+    """A first look that fails as nobody foresaw does not keep the next from being made."""
+    policies = world.open()
+    clock = policies._clock_ns
+
+    def broken() -> int:
+        policies._clock_ns = clock
+        raise RuntimeError("unforeseen")
+
+    policies._clock_ns = broken
+    with pytest.raises(RuntimeError):
+        policies()
+    assert world.says(policies) == "1"
+    assert policies._thread.is_alive()
+
+
+def test_mistake_of_ours(world):
     """Even a look that fails as nobody foresaw does not end the looking."""
     policies = world.open()
     policies()

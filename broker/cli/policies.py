@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from broker.cli.reporting import counted, end_on_sigterm, pairs_of, reports_errors
-from broker.errors import ConfigurationError
+from broker.errors import ConfigurationError, NotFound, quoted
 
 if TYPE_CHECKING:
     from broker.identity.principals import Principal
     from broker.policy.catalog import Catalog
     from broker.policy.differences import Difference
+    from broker.policy.routes import Route
 
 _FORMAT = click.option("--format", "form", default="text", show_default=True, type=click.Choice(["text", "json"]))
 
@@ -46,6 +47,13 @@ def _principal(claims: tuple[str, ...]) -> Principal:
     from broker.identity.principals import ANONYMOUS, Principal
 
     return Principal(pairs_of(claims, "--as")) if claims else ANONYMOUS
+
+
+def _route(found: Catalog, name: str, folder: Path) -> Route:
+    if name not in found.routes:
+        known = ", ".join(found.routes)
+        raise NotFound("route_not_found", f"no policy {quoted(name)} in {folder} (BROKER_POLICIES); it holds {known}")
+    return found.routes[name]
 
 
 @click.command()
@@ -113,6 +121,7 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
     """
     from broker import explaining, parts
     from broker.app import system_clock
+    from broker.cli import explained as layout
     from broker.policy import catalog
     from broker.policy.asks import Ask
     from broker.settings import Settings
@@ -121,7 +130,7 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
     asked = {name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()}
     if key is not None and asked["inputs"]:
         raise click.UsageError("--key and --input exclude each other")
-    found = catalog.load(settings.policies, parts.limits(settings)).route(route)
+    found = _route(catalog.load(settings.policies, parts.limits(settings)), route, settings.policies)
     requests = [explaining.parse_request(text) for text in tries]
     ask = Ask(
         found.document.vends[0],
@@ -133,11 +142,11 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
     explained = explaining.explain(found, found.admit(_principal(claims)), ask, system_clock())
     source = settings.secret_id
     fingerprint = (lambda scope: scope.fingerprint(source, settings.sts_endpoint)) if source else None
-    for line in explaining.lines(explained, fingerprint):
+    for line in layout.lines(explained, fingerprint):
         click.echo(line)
     for request in requests:
         click.echo("")
-        for line in explaining.try_lines(explained, request, system_clock()):
+        for line in layout.tried(explained, request, system_clock()):
             click.echo(line)
 
 
@@ -154,8 +163,10 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
     from broker.settings import Settings
     from broker.web import messages
 
-    broker = Broker(settings=Settings.from_environ(serving=False))
-    name = vend_name if vend_name is not None else broker.route(route).document.vends[0]
+    settings = Settings.from_environ(serving=False)
+    broker = Broker(settings=settings)
+    found = _route(broker.policies, route, settings.policies)
+    name = vend_name if vend_name is not None else found.document.vends[0]
     pairs = {one: pairs_of(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
     ask = {one: value for one, value in {**asked, **pairs}.items() if value is not None and value != {}}
     grant = broker.vend(route, {"vend": name, **ask}, _principal(claims))
@@ -179,7 +190,8 @@ def probe(route: str, claims: tuple[str, ...], key: str | None, form: str, **pai
 
     end_on_sigterm()
     given = doors.Given(key=key, **{name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()})
-    routes, cloud = running.opened(Settings.from_environ(serving=False), system_clock)
+    settings = Settings.from_environ(serving=False)
+    routes, cloud = running.opened(settings, system_clock)
     attempts: list[Attempt] = []
 
     def tell(attempt: Attempt) -> None:
@@ -187,7 +199,7 @@ def probe(route: str, claims: tuple[str, ...], key: str | None, form: str, **pai
         if form == "text":
             click.echo(attempt.line())
 
-    running.probe(routes.route(route), _principal(claims), given, cloud, tell)
+    running.probe(_route(routes, route, settings.policies), _principal(claims), given, cloud, tell)
     held = sum(attempt.held for attempt in attempts)
     if form == "json":
         told = [attempt.described() for attempt in attempts]

@@ -25,7 +25,8 @@ def reports_errors(verb: Callable[..., None]) -> Callable[..., None]:
                 click.echo(f"error: {problem}", err=True)
             sys.exit(1)
         except BrokerError as error:
-            click.echo(f"error: {error.code}: {error.detail}", err=True)
+            hint = "; give --as CLAIM=VALUE to ask as a principal" if error.code == "unauthenticated" else ""
+            click.echo(f"error: {error.code}: {error.detail}{hint}", err=True)
             errors = error.errors if isinstance(error, RequestError) else ()
             for one in errors if len(errors) > 1 else ():
                 click.echo(f"  {one.field}: {one.message}", err=True)

@@ -64,7 +64,7 @@ def emulate(port: int, data: Path | None) -> None:
     if made:
         account = [f"AKID{secrets.token_hex(16)}", secrets.token_hex(16)]
     with Emulator((account[0], account[1]), port=port, data_dir=data) as emulator:
-        click.echo(f"# STS and COS at {emulator.url}; Ctrl-C ends. For a broker beside it:")
+        click.echo(f"# STS and COS at {emulator.url}; Ctrl-C ends. A broker beside it takes a way to authenticate and:")
         for name, value in zip(names, account, strict=True) if made else ():
             click.echo(f"export {name}={value}")
         click.echo(f"export BROKER_STS_ENDPOINT={emulator.url}")

@@ -16,7 +16,7 @@ from broker.patterns import Pattern, PatternError
 from broker.policy import templates
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 CLAIM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,63}")
 WORD = re.compile(r"\S{1,256}")
 ROLE_ARN = re.compile(r"qcs::cam::uin/[0-9]+:(?:roleName/[\w+=,.@-]{1,128}|role/[0-9]+)", re.ASCII)
@@ -56,7 +56,8 @@ class Fits:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern.pattern})$"}
+        told = {"pattern": f"^(?:{self.pattern.pattern})$", "patternErrorMessage": f"must be {self.what}"}
+        return {**handler(schema), **told}
 
     def _check(self, value: str) -> str:
         if not self.pattern.fullmatch(value):
@@ -89,7 +90,7 @@ def _key_text(value: str) -> str:
 
 def input_name(name: str) -> str:
     """The name of an input."""
-    if not _INPUT_NAME.fullmatch(name) or name in ("uuid", "date"):
+    if not INPUT_NAME.fullmatch(name) or name in ("uuid", "date"):
         raise expected(f"must be a name of a-z 0-9 _, not uuid or date, got {shown(name)}")
     return name
 

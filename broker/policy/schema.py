@@ -1,6 +1,7 @@
 """The JSON Schema of policy files, for editors: completion, hover text, legal values.
 
-It is made from the typed document, and says less than `check` does: what fields demand of each other is not in it.
+It is made from the typed document, and says less than `check` does: what fields demand of each other is not in it. A
+string may name variables, whatever it must look like once they are put in.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 from broker.policy.asks import ASKS, DownloadAsk
 from broker.policy.conditions import KEYS
 from broker.policy.document import LATER_VENDS, PolicyDocument
+from broker.policy.fields import INPUT_NAME
+from broker.policy.variables import VARIABLE
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# A string may name variables, whatever it must look like once they are put in.
-_VARIABLE = r"\$\{POLICY_[A-Z0-9_]+(:-[^}]*)?\}"
 
 
 def schema_text() -> str:
@@ -32,8 +33,11 @@ def schema() -> dict[str, Any]:
     parts["ClaimRule"].update(minProperties=1, maxProperties=1)
     parts["ValueRule"]["oneOf"] = [{"required": [kind]} for kind in ("const", "enum", "pattern")]
     # Examples may hold anything, so that what is refused can be tried, too.
-    asked = DownloadAsk.model_json_schema()["properties"]
+    asked: dict[str, Any] = {name: {} for name in DownloadAsk.model_fields}
     parts["Example"]["properties"]["ask"]["properties"] = {"vend": {"examples": list(ASKS)}, **asked}
+    fields["inputs"]["propertyNames"] = {"pattern": f"^{INPUT_NAME.pattern}$"}
+    for listed in (fields["vends"], fields["methods"]["anyOf"][0]):
+        listed["uniqueItems"] = True
     return {"$schema": _DIALECT, "title": made["title"], **_plain(made)}
 
 
@@ -63,7 +67,10 @@ def _plain(part: Any, *, names: bool = False) -> Any:
         if part.get("default", 0) is None:
             del part["default"]
         if part.get("type") == "string" and "pattern" in part:
-            part["pattern"] = f"{part['pattern']}|{_VARIABLE}"
+            part["pattern"] = f"{part['pattern']}|{VARIABLE.pattern}"
+        elif part.get("type") == "string" and "enum" in part:
+            listed = {"enum": part.pop("enum")}
+            part["anyOf"] = [listed, {"pattern": VARIABLE.pattern}]
     return {name: _plain(value, names=name in ("properties", "$defs") and not names) for name, value in part.items()}
 
 

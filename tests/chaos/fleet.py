@@ -86,13 +86,17 @@ class People:
         self._seconds = seconds
         self._tokens: dict[str, str] = {}
 
-    def ask(self, port: int, sub: str, route: str = AVATARS) -> Answer:
-        """One ask of one of them, on a connection of its own."""
+    def bearer(self, sub: str) -> str:
+        """The Authorization of one of them."""
         token = self._tokens.get(sub)
         if token is None:
             ends_at = int(time.time()) + self._seconds
             token = self._tokens[sub] = self._identities.token(sub, ends_at, exp=ends_at)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return f"Bearer {token}"
+
+    def ask(self, port: int, sub: str, route: str = AVATARS) -> Answer:
+        """One ask of one of them, on a connection of its own."""
+        headers = {"Authorization": self.bearer(sub), "Content-Type": "application/json"}
         began = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
         try:

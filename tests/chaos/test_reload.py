@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -74,6 +76,33 @@ def follow(broker, folder, count: int) -> None:
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_worker_in_the_place_of_another(emulator, people, start, folder):
+    """A worker that takes a dead one's place while a file is unsound serves the others, and ends nobody."""
+    (folder / "other.json").write_text(json.dumps(SAMPLE))
+    broker = start(emulator, None, workers=2, BROKER_POLICIES=str(folder))
+    broker.await_ready()
+    (folder / "avatars.json").write_text("{")
+    first = broker.worker
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: broker.worker != first and len(broker.told("Started worker")) == 3)
+    (folder / "avatars.json").unlink()
+    connections, bearer = workers(broker, 2), people.bearer("u1")
+    try:
+        eventually(lambda: {served(one, bearer, "other") for one in connections} == {True}, 10)
+        eventually(lambda: {served(one, bearer, "avatars") for one in connections} == {False}, 10)
+    finally:
+        for connection in connections:
+            connection.close()
+    assert broker.process.poll() is None
+    assert broker.told("not served: ") != []
+
+
+def served(connection: http.client.HTTPConnection, bearer: str, route: str) -> bool:
+    """Whether the worker at the other end has a route."""
+    connection.request("GET", "/v1", headers={"Authorization": bearer})
+    return route in [one["route"] for one in json.loads(connection.getresponse().read())["routes"]]
 
 
 def test_changes_under_load(emulator, start, folder):

@@ -35,7 +35,7 @@ def test_samples(sample):
         ('"PUT"', '"PATCH"', "Value is not accepted"),
         ('"bucket"', '"buckets"', "Property buckets is not allowed"),
         ("5242880", '"5 MB"', "Incorrect type"),
-        ("examplebucket-1250000000", "examplebucket", "String does not match the pattern"),
+        ("examplebucket-1250000000", "examplebucket", "must be a bucket as name-appid"),
         ('"expect": "granted"', '"expect": "denied"', "Value is not accepted"),
         ('{"const": "no-store"}', "{}", "Missing property"),
     ],

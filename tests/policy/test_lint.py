@@ -42,6 +42,7 @@ class TestErrors:
             {"Content-Disposition": {"enum": ["attachment"]}},
             {"Content-Disposition": {"pattern": "attachment.*"}},
             {"Cache-Control": {"const": "attachment"}},
+            {"Content-Disposition": {"const": "attachmentfoo"}},
         ],
     )
     def test_disposition_that_does_not_protect(self, policy, problems, headers):
@@ -54,7 +55,15 @@ class TestErrors:
         }
         assert problems(policy("upload", good)) == {}
 
-    @pytest.mark.parametrize("rule", [{"enum": ["image/png", "text/html"]}, {"const": "text/html; charset=utf-8"}])
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {"enum": ["image/png", "text/html"]},
+            {"const": "text/html; charset=utf-8"},
+            {"pattern": "image/(png|jpeg)"},
+            {"const": "{principal.type}"},
+        ],
+    )
     def test_active_type_as_a_header(self, policy, problems, rule):
         """A type that comes by way of `headers` is looked at like one of `content`."""
         headers = {"Content-Type": rule}

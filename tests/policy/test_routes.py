@@ -77,6 +77,14 @@ class TestOrder:
         request = order(local, inputs={"name": "a"}).request
         assert (request.base_url, request.headers["Host"]) == ("http://127.0.0.1:9000", "127.0.0.1:9000")
 
+    def test_many_header_names(self, route, order, refused):
+        """Names of headers stand in the URL, too: too many are refused before STS is asked."""
+        meta = route("upload", {"headers.x-cos-meta-*": {"pattern": ".*"}})
+        asked = {f"x-cos-meta-{number:03d}{'a' * 60}": "x" for number in range(100)}
+        assert refused(meta, inputs={"ext": "png"}, headers={**PNG, **asked}) == ("url_too_long", [])
+        some = dict(list(asked.items())[:20])
+        assert order(meta, inputs={"ext": "png"}, headers={**PNG, **some})
+
     @pytest.mark.parametrize(
         ("template", "host"),
         [
