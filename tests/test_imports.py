@@ -45,9 +45,17 @@ TABLE = {
         "broker.errors",
         "broker.identity.principals",
     ),
+    "broker/batching.py": (
+        "broker.vending",
+        "broker.policy",
+        "broker.credentials",
+        "broker.errors",
+        "broker.identity.principals",
+    ),
     "broker/web/": (
         "broker.web",
         "broker.vending",
+        "broker.batching",
         "broker.identity",
         "broker.policy",
         "broker.cos.requests",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import NamedTuple
@@ -121,6 +121,24 @@ class CredentialCache:
             if credential is not None and leads:
                 raise _too_short(credential, required_seconds, now)
             # A flight whose leader needed less may bring too little for us: look again.
+
+    def cold(self, demands: Iterable[Demand], now: int) -> list[Demand]:
+        """Those of the demands for which nothing that lives long enough is in memory."""
+        with self._lock:
+            entries = [(demand, self._remembered(demand.scope)) for demand in demands]
+        return [
+            demand
+            for demand, entry in entries
+            if entry is None or not usable(entry.credential.expires_at, demand.required_seconds, now)
+        ]
+
+    def shared(self, demand: Demand, now: int) -> bool:
+        """Whether the fleet has something that lives long enough, or knows that there is nothing to be had."""
+        try:
+            found = self._mint.look(demand.scope)
+        except UpstreamError:
+            return True
+        return found is not None and usable(found.expires_at, demand.required_seconds, now)
 
     def _find(self, scope: Scope, required_seconds: int, now: int, monotonic: float) -> Entry | tuple[Flight, bool]:
         """What is remembered and lives long enough; else the flight to wait for, and whether it is ours to lead."""

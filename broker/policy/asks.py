@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from broker.cos.requests import METHODS
-from broker.errors import FieldError, InvalidRequest, named, quoted, summary
+from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
 from broker.policy.document import Method
 
 _FILENAME_BYTES = 255
+BATCH_ASKS = 1_000
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -100,6 +101,28 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
     return Ask(vend, **asked.__dict__)
+
+
+def parse_batch(unverified: Any) -> list[Any]:
+    """The asks of a batch, each still to be read. Raises InvalidRequest or Refused (`batch_too_large`)."""
+    members = unverified if isinstance(unverified, Mapping) else {}
+    asks = members.get("asks")
+    errors = [
+        FieldError(named(str(name)), "is no member of a batch; members: asks") for name in members if name != "asks"
+    ]
+    if not isinstance(asks, list) or not asks:
+        errors.append(FieldError("asks", "must be a list of at least one ask"))
+    if errors:
+        raise InvalidRequest("invalid_request", summary(errors), errors)
+    assert isinstance(asks, list)  # noqa: S101  or there would be an error
+    if len(asks) > BATCH_ASKS:
+        raise too_large(f"at most {BATCH_ASKS} asks, got {len(asks)}")
+    return asks
+
+
+def too_large(message: str) -> Refused:
+    """The refusal of a whole batch."""
+    return Refused("batch_too_large", f"a batch has {message}", [FieldError("asks", f"must be {message}")])
 
 
 def parse_named_ask(unverified: Any) -> Ask:

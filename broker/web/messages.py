@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +11,9 @@ from flask import Request
 from pydantic_core import to_json
 
 from broker import strict_json
-from broker.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
-from broker.policy.asks import Ask, parse_ask
+from broker.batching import Outcome
+from broker.errors import BrokerError, InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from broker.policy.asks import Ask, parse_ask, parse_batch
 from broker.vending import Grant, KeysGrant, SignatureGrant, UrlGrant
 
 BODY_BYTES = 1024 * 1024
@@ -21,19 +22,32 @@ _JSON_TYPE = "application/json"
 
 def read_ask(environ: dict[str, Any], vend: str) -> Ask:
     """The ask of a WSGI request. Raises RequestTooLarge, UnsupportedMediaType or InvalidRequest, in this order."""
+    unverified = _read_json(environ)
+    return Ask(vend) if unverified is _NO_BODY else parse_ask(unverified, vend)
+
+
+def read_batch(environ: dict[str, Any]) -> list[Any]:
+    """The asks of a WSGI request, each still to be read. Raises as `read_ask`, and Refused (`batch_too_large`)."""
+    unverified = _read_json(environ)
+    return parse_batch(None if unverified is _NO_BODY else unverified)
+
+
+_NO_BODY = object()
+
+
+def _read_json(environ: dict[str, Any]) -> Any:
     data = _body(environ)
     if not data:
-        return Ask(vend)
+        return _NO_BODY
     content_type: str = environ.get("CONTENT_TYPE", "")
     if content_type != _JSON_TYPE and content_type.partition(";")[0].strip().lower() != _JSON_TYPE:
         raise UnsupportedMediaType(
             "unsupported_media_type", f"Content-Type must be {_JSON_TYPE}, got {'another' if content_type else 'none'}"
         )
     try:
-        unverified = strict_json.loads(data)
+        return strict_json.loads(data)
     except strict_json.StrictJsonError as error:
         raise InvalidRequest("malformed_json", f"the body is not JSON that the broker reads: {error}") from None
-    return parse_ask(unverified, vend)
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -61,6 +75,17 @@ def _too_large(got: str) -> RequestTooLarge:
 def answer(grant: Grant) -> bytes:
     """A grant as the contract's JSON."""
     return to_json(_RENDERERS[type(grant)](grant))
+
+
+def answer_batch(outcomes: Sequence[Outcome], problem: Callable[[BrokerError], dict[str, Any]]) -> bytes:
+    """Grants and refusals in their order; `problem` makes the body of a refusal."""
+    results = [
+        {"status": one.status, "problem": problem(one)}
+        if isinstance(one, BrokerError)
+        else {"status": 200, "grant": _RENDERERS[type(one)](one)}
+        for one in outcomes
+    ]
+    return to_json({"results": results})
 
 
 def _render_url(grant: UrlGrant) -> dict[str, Any]:

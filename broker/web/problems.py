@@ -104,8 +104,17 @@ def _of_bug(error: Exception) -> Response:
     return _problem(500, "internal_error", "a bug of the broker: its log has this request_id")
 
 
+def problem(error: BrokerError) -> dict[str, Any]:
+    """The body of one of our own errors."""
+    return _body(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
+
+
 def _problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
-    body = {
+    return respond(json.dumps(_body(status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
+
+
+def _body(status: int, code: str, detail: str, errors: Sequence[FieldError]) -> dict[str, Any]:
+    return {
         "type": f"urn:cos-broker:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -114,4 +123,3 @@ def _problem(status: int, code: str, detail: str, errors: Sequence[FieldError] =
         "errors": [{"field": one.field, "message": one.message} for one in errors[:_ERRORS]],
         "request_id": request_id(request.environ),
     }
-    return respond(json.dumps(body).encode(), status, PROBLEM_TYPE)

@@ -11,12 +11,15 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
 from broker import vending
+from broker.batching import vend_many
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
 from broker.policy.asks import ASKS
 from broker.policy.descriptions import describe
 from broker.policy.routes import Route
 from broker.web import messages, problems
+
+_ENDPOINTS = (*ASKS, "batch")
 
 
 class _Rest(BaseConverter):
@@ -45,6 +48,15 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         grant = vending.vend(route, ask, claims, principal, desk.cache, now)
         return problems.respond(messages.answer(grant))
 
+    def batch(route_name: str) -> Response:
+        now, environ = desk.clock(), request.environ
+        principal = authenticate(authenticator, environ, now)
+        route = desk.find(route_name, principal)
+        claims = route.admit(principal)
+        asks = messages.read_batch(environ)
+        outcomes = vend_many(route, asks, claims, principal, desk.cache, now)
+        return problems.respond(messages.answer_batch(outcomes, problems.problem))
+
     def no_view(rest: str | None = None) -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
         principal = authenticate(authenticator, request.environ, desk.clock())
@@ -53,7 +65,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         if rest is None:
             raise MethodNotAllowed("GET", named(request.method))
         segments = rest.split("/")
-        if len(segments) == 2 and segments[1] in ASKS:
+        if len(segments) == 2 and segments[1] in _ENDPOINTS:
             desk.find(segments[0], principal)
             raise MethodNotAllowed("POST", named(request.method))
         raise _no_path(principal)
@@ -71,6 +83,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         state.app.view_functions[endpoint] = no_view
 
     add("/v1", "routes", list_routes, "GET")
+    add("/v1/<route_name>/batch", "batch", batch, "POST")
     add("/v1/<route_name>/<vend_name>", "vend", vend, "POST")
     blueprint.record(add_others)
 
@@ -94,4 +107,4 @@ def _admits(route: Route, principal: Principal) -> bool:
 def _no_path(principal: Principal) -> RequestError:
     if principal.anonymous:
         return Unauthenticated(NEEDS_AUTHENTICATION)
-    return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(ASKS)}, or GET /v1")
+    return NotFound("not_found", f"no such path; POST /v1/ROUTE/ with one of {', '.join(_ENDPOINTS)}, or GET /v1")

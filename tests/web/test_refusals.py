@@ -501,7 +501,7 @@ class TestPaths:
     @pytest.mark.parametrize(
         "path",
         ["avatars", "avatars/", "avatars/url/", "avatars/url/x", "avatars/nope", "avatars/form", "avatars/multipart",
-         "avatars/confirm", "avatars/batch", "batch", "avatars//url"],
+         "avatars/confirm", "avatars/batch/", "batch", "avatars//url"],
     )  # fmt: skip
     def test_path(self, door, path):
         """A path that is none is not found; so are those of later versions."""
