@@ -17,7 +17,21 @@ from broker.emulator.buckets import named_by
 from broker.emulator.received import Received
 from broker.emulator.refusals import CosError
 
-_SERVED = frozenset({"GetObject", "HeadObject", "PutObject", "DeleteObject"})
+# What is served, and the sub-resources that belong to it; with another one it is some other request.
+_SERVED = {
+    "GetObject": (),
+    "HeadObject": (),
+    "PutObject": (),
+    "DeleteObject": (),
+    "GetBucket": (),
+    "HeadBucket": (),
+    "InitiateMultipartUpload": ("uploads",),
+    "UploadPart": ("partnumber", "uploadid"),
+    "ListParts": ("uploadid",),
+    "CompleteMultipartUpload": ("uploadid",),
+    "AbortMultipartUpload": ("uploadid",),
+    "ListMultipartUploads": ("uploads",),
+}
 _MAX_PICTURES = 5
 
 
@@ -36,8 +50,8 @@ def operation(received: Received) -> Operation:
         raise CosError("MethodNotAllowed", str(error)) from None
     if copy_source(received):
         return Operation(action, served=False)
-    special = actions.special(received.params) is not None or _picture_operations(received) is not None
-    return Operation(action, served=action in _SERVED and not special)
+    other = actions.special(name for name in received.params if name not in _SERVED.get(action, ()))
+    return Operation(action, served=action in _SERVED and other is None and _picture_operations(received) is None)
 
 
 def copy_source(received: Received) -> str:

@@ -2,26 +2,27 @@
 
 Authentication, then the session policy, then the operation. ACLs, versions, tags and storage classes are not kept.
 
-Specification: https://cloud.tencent.com/document/product/436/7749 (PUT), /7753 (GET), /7745 (HEAD), /7743 (DELETE)
+Specification: https://cloud.tencent.com/document/product/436/7749 (PUT), /7753 (GET), /7745 (HEAD), /7743 (DELETE),
+/7735 (HEAD Bucket)
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
-from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
-from broker.emulator import actions, cors, reading, refusals
+from broker.emulator import actions, constraints, contents, cors, forms, listings, multipart, posts, reading, refusals
 from broker.emulator.buckets import Buckets
+from broker.emulator.multipart import Multipart
 from broker.emulator.objects import Objects, Stored, simple_etag
 from broker.emulator.reading import KEPT
 from broker.emulator.received import MAX_KEY_BYTES, Received, receive, target
 from broker.emulator.refusals import CosError
 from broker.emulator.sessions import Session, Sessions
-from broker.emulator.verification import authenticate
+from broker.emulator.uploads import Uploads
+from broker.emulator.verification import authenticate, authenticate_form
 
 MAX_OBJECT_BYTES = 5 * 1024**3
 
@@ -34,6 +35,7 @@ class Cos:
         sessions: Sessions,
         buckets: Buckets,
         objects: Objects,
+        uploads: Uploads,
         clock: Callable[[], float],
         arrive: Callable[[str], str | None],
     ) -> None:
@@ -42,11 +44,20 @@ class Cos:
         self._objects = objects
         self._clock = clock
         self._arrive = arrive
+        parts = Multipart(objects, uploads, clock)
         self._operations: dict[str, Callable[[Request, Received], Response]] = {
             "PutObject": self._put,
             "GetObject": self._get,
             "HeadObject": self._head,
             "DeleteObject": self._delete,
+            "GetBucket": lambda _, received: listings.objects(objects, received),
+            "HeadBucket": _head_bucket,
+            "InitiateMultipartUpload": parts.initiate,
+            "UploadPart": parts.put,
+            "ListParts": lambda _, received: listings.parts(multipart.find(uploads, received), received),
+            "CompleteMultipartUpload": parts.complete,
+            "AbortMultipartUpload": parts.abort,
+            "ListMultipartUploads": lambda _, received: listings.uploads(uploads.of(received.place.bucket), received),
         }
 
     def answer(self, request: Request) -> Response:
@@ -71,10 +82,12 @@ class Cos:
         received = receive(request, place)
         operation = actions.operation(received)
         self._meet(operation.action)
+        if operation.action == "PostObject" and not received.key and forms.is_form(request):
+            return self._post(request, received)
         session = authenticate(received, self._sessions, self._clock())
         _check_shape(request, received)
-        _authorise(session, received, operation.action)
-        self._buckets.learn([(place.bucket, place.region)])
+        _check_key(received)
+        self._admit(session, received, operation.action)
         if not operation.served:
             raise CosError("NotImplemented", f"The emulator does not serve {operation.action} in this form.")
         return self._operations[operation.action](request, received)
@@ -83,16 +96,28 @@ class Cos:
         if code := self._arrive(action):
             raise CosError(code)
 
+    def _admit(self, session: Session, received: Received, action: str) -> None:
+        _authorise(session, received, action)
+        self._buckets.learn([(received.place.bucket, received.place.region)])
+
+    def _post(self, request: Request, received: Received) -> Response:
+        _check_shape(request, received)
+        form, now = forms.parse(request), self._clock()
+        session = authenticate_form(form, self._sessions, now)
+        constraints.check(form, received.place.bucket, now)
+        received = replace(received, key=form.key)
+        _check_key(received)
+        self._admit(session, received, "PostObject")
+        stored = posts.stored(form, int(now))
+        response = posts.answer(form, received, stored.etag)
+        self._objects.put(received.place.bucket, received.key, stored, overwrite=True)
+        return response
+
     def _put(self, request: Request, received: Received) -> Response:
-        try:
-            body = request.get_data(cache=False)
-        except ClientDisconnected as error:
-            raise CosError("IncompleteBody", "The body is shorter than its Content-Length.") from error
-        _check_md5(received, body)
-        kept = {name: value for name, value in received.headers.items() if name in KEPT or reading.is_meta(name)}
-        kept.setdefault("content-type", "application/octet-stream")
-        stored = Stored(body, kept, int(self._clock()), simple_etag(body))
-        overwrite = received.headers.get("x-cos-forbid-overwrite", "").lower() != "true"
+        body = contents.body(request)
+        contents.check_md5(received.headers.get("content-md5"), body)
+        stored = Stored(body, contents.kept(received.headers), int(self._clock()), simple_etag(body))
+        overwrite = contents.may_overwrite(received.headers)
         if not self._objects.put(received.place.bucket, received.key, stored, overwrite=overwrite):
             raise CosError("FileAlreadyExists")
         response = reading.empty(200)
@@ -129,14 +154,23 @@ class Cos:
         return stored
 
 
+def _head_bucket(_: Request, received: Received) -> Response:
+    response = reading.empty(200)
+    response.headers["x-cos-bucket-region"] = received.place.region
+    return response
+
+
 def _check_version(received: Received) -> None:
     if received.params.get("versionid", "") not in ("", "null"):
         raise CosError("NoSuchVersion")
 
 
-def _check_shape(request: Request, received: Received) -> None:
+def _check_key(received: Received) -> None:
     if len(received.key.encode()) > MAX_KEY_BYTES:
         raise CosError("KeyTooLong", f"The key is longer than {MAX_KEY_BYTES} bytes.")
+
+
+def _check_shape(request: Request, received: Received) -> None:
     if received.method == "PUT" and request.content_length is None and not request.environ.get("wsgi.input_terminated"):
         raise CosError("MissingContentLength")
     if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
@@ -154,17 +188,3 @@ def _authorise(session: Session, received: Received, action: str) -> None:
         raise CosError("InternalError", f"The emulator cannot evaluate the session policy: {error}.") from error
     if not all(allowed):
         raise CosError("AccessDenied")
-
-
-def _check_md5(received: Received, body: bytes) -> None:
-    declared = received.headers.get("content-md5")
-    if declared is None:
-        return
-    try:
-        digest = base64.b64decode(declared, validate=True)
-    except ValueError:
-        digest = b""
-    if len(digest) != 16:
-        raise CosError("InvalidDigest", "Content-MD5 must be the base64 of 16 bytes.")
-    if digest != hashlib.md5(body, usedforsecurity=False).digest():
-        raise CosError("BadDigest", "Content-MD5 is not the digest of the body.")

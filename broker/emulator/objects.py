@@ -1,21 +1,19 @@
 """The objects, in memory or in a folder.
 
-In a folder each object is one file, `BUCKET/SHA-256 of the key.object`: a line of JSON (key, stored headers, time,
-ETag), then the bytes. No part of a key ever becomes part of a path.
+In a folder each object is one file, `BUCKET/SHA-256 of the key.object`, whose head has key, stored headers, time and
+ETag. No part of a key ever becomes part of a path.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from broker.errors import ConfigurationError, Problem
+from broker.emulator import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,20 @@ class Objects:
         self._lock = threading.Lock()
         self._folder = folder
         if folder:
-            _make(folder)
+            files.make(folder)
         self._objects = _load(folder) if folder else {}
 
     def buckets(self) -> list[str]:
         """The buckets that hold objects."""
         with self._lock:
             return sorted({bucket for bucket, _ in self._objects})
+
+    def of(self, bucket: str) -> list[tuple[str, Stored]]:
+        """Every (key, object) of a bucket, by key in UTF-8 order, which is Python's own."""
+        with self._lock:
+            return sorted(
+                ((key, one) for (of, key), one in self._objects.items() if of == bucket), key=lambda pair: pair[0]
+            )
 
     def find(self, bucket: str, key: str) -> Stored | None:
         """The object, or None."""
@@ -84,43 +89,22 @@ def _path(folder: Path, bucket: str, key: str) -> Path:
 
 
 def _write(path: Path, key: str, stored: Stored) -> None:
-    # NOTE: the layout of the files that --data keeps; older folders must stay readable.
     head = {
         "key": key,
         "headers": dict(stored.headers),
         "modified_at": stored.modified_at,
         "etag": stored.etag,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".unfinished")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(head).encode() + b"\n")
-            file.write(stored.body)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(unfinished).replace(path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError([Problem(str(folder), "", f"cannot be made: {error.strerror}")]) from None
+    files.write(path, head, stored.body)
 
 
 def _load(folder: Path) -> dict[tuple[str, str], Stored]:
     found = {}
     for path in sorted(folder.glob("*/*.object")):
-        try:
-            with path.open("rb") as file:
-                head = json.loads(file.readline())
-                stored = Stored(file.read(), dict(head["headers"]), int(head["modified_at"]), str(head["etag"]))
-            found[path.parent.name, str(head["key"])] = stored
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problem = Problem(str(path), "", f"is not an object that the emulator wrote ({error!r}); remove it")
-            raise ConfigurationError([problem]) from error
+        key, stored = files.read(path, _understand)
+        found[path.parent.name, key] = stored
     return found
+
+
+def _understand(head: Mapping[str, Any], body: bytes) -> tuple[str, Stored]:
+    return str(head["key"]), Stored(body, dict(head["headers"]), int(head["modified_at"]), str(head["etag"]))

@@ -31,6 +31,10 @@ class Received:
     ip: str
     scheme: str
 
+    def location(self) -> str:
+        """The URL of the object."""
+        return f"{self.scheme}://{self.host}/{signing.encode_key(self.key)}"
+
 
 def receive(request: Request, place: Place) -> Received:
     """Read what the signature, the session policy and the operation will need."""

@@ -6,17 +6,18 @@ Specification: "Error Codes", https://cloud.tencent.com/document/product/436/773
 from __future__ import annotations
 
 import base64
-import re
 import secrets
 from collections.abc import Mapping
-from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
+
+from broker.emulator import markup
 
 STATUS = {
     "AccessDenied": 403,
     "BadDigest": 400,
     "EntityTooLarge": 400,
+    "EntityTooSmall": 400,
     "ExpiredToken": 400,
     "FileAlreadyExists": 409,
     "IncompleteBody": 400,
@@ -24,9 +25,14 @@ STATUS = {
     "InvalidAccessKeyId": 403,
     "InvalidArgument": 400,
     "InvalidDigest": 400,
+    "InvalidPart": 400,
+    "InvalidPartOrder": 400,
+    "InvalidPolicyDocument": 400,
     "InvalidRange": 416,
     "InvalidURI": 400,
     "KeyTooLong": 400,
+    "MalformedPOSTRequest": 400,
+    "MalformedXML": 400,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,
     "NoSuchBucket": 404,
@@ -46,16 +52,19 @@ _MESSAGES = {
     "AccessDenied": "Access Denied.",
     "FileAlreadyExists": "The object you specified already exists and can not be overwritten.",
     "InvalidAccessKeyId": "The Access Key Id you provided does not exist in our records.",
+    "InvalidPart": "One or more of the specified parts could not be found or its ETag is another one.",
+    "InvalidPartOrder": "The list of parts was not in ascending order.",
+    "InvalidPolicyDocument": "You must provide condition if you specify a policy in post object request.",
+    "MalformedPOSTRequest": "The body of your POST request is not well-formed multipart/form-data.",
+    "MalformedXML": "The XML you provided was not well-formed or did not validate against our published schema.",
     "MissingContentLength": "You must provide the Content-Length HTTP header.",
     "NoSuchKey": "The specified key does not exist.",
+    "NoSuchUpload": "The specified multipart upload does not exist.",
     "NoSuchVersion": "The specified version does not exist.",
     "PreconditionFailed": "At least one of the preconditions you specified did not hold.",
     "SignatureDoesNotMatch": "The Signature you specified is invalid.",
     "SlowDown": "Please reduce your request rate.",
 }
-
-# XML 1.0 has no way to write these.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class CosError(Exception):
@@ -89,12 +98,6 @@ def response(error: CosError, resource: str, request_id: str) -> Response:
         "RequestId": request_id,
         "TraceId": base64.b64encode(secrets.token_bytes(48)).decode(),
     }
-    inner = "\n".join(f"\t<{name}>{_text(value)}</{name}>" for name, value in elements.items())
-    body = f"<?xml version='1.0' encoding='utf-8' ?>\n<Error>\n{inner}\n</Error>\n"
-    answer = Response(body, status=STATUS[error.code], content_type="application/xml")
+    answer = markup.response("Error", list(elements.items()), STATUS[error.code])
     answer.headers.update(error.headers)
     return answer
-
-
-def _text(value: str) -> str:
-    return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value))

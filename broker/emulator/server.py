@@ -28,6 +28,7 @@ from broker.emulator.objects import Objects
 from broker.emulator.received import target
 from broker.emulator.sessions import Sessions
 from broker.emulator.sts import Sts
+from broker.emulator.uploads import Uploads
 from broker.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Emulator:
     """STS and COS for one account; a WSGI application, and a server between `start` and `stop`.
 
     `account` is the permanent key, (SecretId, SecretKey). `clock` gives Unix seconds, for every expiry and `Date`.
-    `data_dir` keeps the objects; None: memory. `buckets` exist from the start, {name: region}. `port` 0 is a free one.
+    `data_dir` keeps objects and uploads; None: memory. `buckets` exist from the start, {name: region}. `port` 0 is any
+    free one.
     `lifetime` says how many seconds STS gives of those asked for, since the real one may give fewer.
     """
 
@@ -66,13 +68,15 @@ class Emulator:
         self._listener: Listener | None = None
         self._sessions = Sessions(*account)
         self._objects = Objects(data_dir)
+        self._uploads = Uploads(data_dir)
         self._buckets = Buckets(buckets or {})
-        self._buckets.learn((bucket, None) for bucket in self._objects.buckets())
+        self._buckets.learn((bucket, None) for bucket in [*self._objects.buckets(), *self._uploads.buckets()])
         self._stats = Stats()
         self._faults = Faults(self._stopped.wait)
         self._control = Control(self._stats, self._faults, self.reset)
         self._sts = Sts(self._sessions, self._buckets, clock, lambda action: self._arrive("sts", action), lifetime)
-        self._cos = Cos(self._sessions, self._buckets, self._objects, clock, lambda action: self._arrive("cos", action))
+        parts = (self._sessions, self._buckets, self._objects, self._uploads)
+        self._cos = Cos(*parts, clock, lambda action: self._arrive("cos", action))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
@@ -125,8 +129,9 @@ class Emulator:
         self._faults.order(fault)
 
     def reset(self) -> None:
-        """Forget objects, counts and faults. What STS has issued stays valid, as it would, and its buckets exist."""
+        """Forget objects, uploads, counts and faults. What STS has issued stays valid, and its buckets exist."""
         self._objects.clear()
+        self._uploads.clear()
         self._stats.clear()
         self._faults.clear()
         self._buckets.forget()

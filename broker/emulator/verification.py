@@ -3,17 +3,20 @@
 Names come from the signature's own lists, in the lists' order; values from the request. What the lists leave out is
 simply not authenticated.
 
-Specification: "Request Signature", https://cloud.tencent.com/document/product/436/7778
+Specification: "Request Signature", https://cloud.tencent.com/document/product/436/7778; forms,
+https://cloud.tencent.com/document/product/436/14690
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from broker.cos import signing
+from broker.emulator.forms import Form
 from broker.emulator.received import Received
 from broker.emulator.refusals import CosError
 from broker.emulator.sessions import Session, Sessions
@@ -27,6 +30,7 @@ _FIELDS = (
     "q-url-param-list",
     "q-signature",
 )
+_FORM_FIELDS = ("q-sign-algorithm", "q-ak", "q-key-time", "q-signature")
 _WINDOW = re.compile(r"([0-9]{1,12});([0-9]{1,12})")
 
 
@@ -51,7 +55,30 @@ def authenticate(received: Received, sessions: Sessions, now: float) -> Session:
     _compare(signature, session.secret_key, received)
     if not all(start <= int(now) <= end for start, end in windows):
         raise CosError("AccessDenied", "Request has expired")
-    _check_token(received, session, now)
+    places = (received.headers, received.params)
+    _check_token([place[signing.TOKEN_NAME] for place in places if signing.TOKEN_NAME in place], session, now)
+    return session
+
+
+def authenticate_form(form: Form, sessions: Sessions, now: float) -> Session:
+    """The key pair whose holder signed the form's policy, and that works now; nothing but the policy is signed."""
+    fields = form.fields
+    if "policy" not in fields:
+        raise CosError("AccessDenied")  # anonymous; every object here is private
+    if missing := [name for name in _FORM_FIELDS if name not in fields]:
+        raise CosError("InvalidArgument", f"The form has no field {missing[0]}.")
+    _check_algorithm(fields["q-sign-algorithm"])
+    session = sessions.find(fields["q-ak"])
+    if session is None:
+        raise CosError("InvalidAccessKeyId")
+    start, end = _window(fields["q-key-time"])
+    sign_key = signing.sign_key(session.secret_key, fields["q-key-time"])
+    string_to_sign = hashlib.sha1(form.policy(), usedforsecurity=False).hexdigest()
+    if not _is_signed(string_to_sign, sign_key, fields["q-signature"]):
+        raise CosError("SignatureDoesNotMatch", details={"StringToSign": string_to_sign})
+    if not start <= int(now) <= end:
+        raise CosError("AccessDenied", "Request has expired")
+    _check_token([fields[signing.TOKEN_NAME]] if signing.TOKEN_NAME in fields else [], session, now)
     return session
 
 
@@ -66,8 +93,7 @@ def _signature(received: Received) -> Signature:
     fields = found[0]
     if missing := [name for name in _FIELDS if name not in fields]:
         raise CosError("InvalidArgument", f"The signature has no field {missing[0]}.")
-    if fields["q-sign-algorithm"] != "sha1":
-        raise CosError("InvalidArgument", f"q-sign-algorithm must be sha1, got {fields['q-sign-algorithm']!r}.")
+    _check_algorithm(fields["q-sign-algorithm"])
     return Signature(
         fields["q-ak"],
         fields["q-sign-time"],
@@ -76,6 +102,11 @@ def _signature(received: Received) -> Signature:
         _list(fields["q-url-param-list"]),
         fields["q-signature"],
     )
+
+
+def _check_algorithm(name: str) -> None:
+    if name != "sha1":
+        raise CosError("InvalidArgument", f"q-sign-algorithm must be sha1, got {name!r}.")
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -122,8 +153,7 @@ def _window(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _check_token(received: Received, session: Session, now: float) -> None:
-    tokens = [place[signing.TOKEN_NAME] for place in (received.headers, received.params) if signing.TOKEN_NAME in place]
+def _check_token(tokens: Sequence[str], session: Session, now: float) -> None:
     if not session.is_temporary and not tokens:
         return
     if not tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -165,6 +166,46 @@ class World:
             environ_overrides=length,
         )
 
+    def form(
+        self,
+        *conditions: object,
+        by: Key | None = None,
+        expiration: str = "2023-11-14T22:18:20.000Z",
+        window: tuple[int, int] | None = None,
+        policy: bytes | None = None,
+        **fields: str,
+    ) -> dict[str, str]:
+        """The fields of a POST Object for dir/a, signed; `policy` replaces the text that is made of `conditions`."""
+        caller, (start, end) = by or self.account, window or (NOW - 60, NOW + 300)
+        key_time = f"{start};{end}"
+        signed = [{"q-sign-algorithm": "sha1"}, {"q-ak": caller.secret_id}, {"q-sign-time": key_time}, *conditions]
+        text = json.dumps({"expiration": expiration, "conditions": signed}).encode() if policy is None else policy
+        sign_key = hmac.digest(caller.secret_key.encode(), key_time.encode(), "sha1").hex()
+        signature = hmac.digest(sign_key.encode(), hashlib.sha1(text).hexdigest().encode(), "sha1").hex()
+        token = {"x-cos-security-token": caller.token} if caller.token else {}
+        proof = {"q-sign-algorithm": "sha1", "q-ak": caller.secret_id, "q-key-time": key_time, "q-signature": signature}
+        return {"key": "dir/a", **token, "policy": base64.b64encode(text).decode(), **proof, **fields}
+
+    def post(
+        self,
+        fields: dict[str, str],
+        file: bytes = b"hello",
+        *,
+        filename: str = "photo.png",
+        headers: dict[str, str] | None = None,
+        host: str = HOST,
+    ) -> TestResponse:
+        """A form with its file at the end; the browser gives the file a type."""
+        parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+        parts.append(f'name="file"; filename="{filename}"\r\nContent-Type: image/gif\r\n\r\n'.encode() + file)
+        body = b"".join(b"--XX\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--XX--\r\n"
+        return self.post_raw(body, headers=headers, host=host)
+
+    def post_raw(self, body: bytes, *, boundary: str = "boundary=XX", headers=None, host: str = HOST) -> TestResponse:
+        """A POST with any body that says it is a form."""
+        sent = {"Host": host, "Content-Type": f"multipart/form-data; {boundary}"}
+        return self.http.post("/", data=body, headers=sent | (headers or {}))
+
 
 def code_of(response: TestResponse) -> str:
     """The error code in COS's XML."""
@@ -198,11 +239,18 @@ def error_code():
 
 
 @pytest.fixture
+def message():
+    """The function that reads COS's error message."""
+    return lambda response: ElementTree.fromstring(response.data).findtext("Message")
+
+
+@pytest.fixture
 def make_world():
     """Worlds with other constructor arguments."""
 
-    def make(**arguments) -> World:
+    def make(account: tuple[str, str] = ACCOUNT, now: int = NOW, **arguments) -> World:
         clock = Clock()
-        return World(Emulator(ACCOUNT, clock=clock, **arguments), clock)
+        clock.now = now
+        return World(Emulator(account, clock=clock, **arguments), clock, Key(*account))
 
     return make

@@ -1,6 +1,10 @@
 """The official SDKs, unchanged, over a real socket and the real clock."""
 
+import base64
+import hashlib
+import hmac
 import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -205,3 +209,170 @@ class TestCosSdk:
         url = client.get_presigned_url(BUCKET, "a", "PUT").replace(f"{BUCKET}.localhost", "127.0.0.1")
         headers = {"Host": f"{BUCKET}.localhost:{server.port}"}
         assert requests.put(url, data=b"x", headers=headers, timeout=5).status_code == 200
+
+
+MULTIPART = """
+PostObject InitiateMultipartUpload UploadPart ListParts CompleteMultipartUpload AbortMultipartUpload
+""".split()
+
+
+def whole_document(actions, *bucket_actions):
+    """A document for objects below dir/ and, with actions for it, the bucket itself."""
+    place = f"qcs::cos:{REGION}:uid/1250000000:{BUCKET}"
+    statements = [(actions, f"{place}/dir/*"), (bucket_actions, f"{place}/")]
+    allow = [
+        {"effect": "allow", "action": [f"name/cos:{name}" for name in names], "resource": [resource]}
+        for names, resource in statements
+        if names
+    ]
+    return {"version": "2.0", "statement": allow}
+
+
+@pytest.fixture
+def wide(server):
+    """A COS client whose credential may upload in parts below dir/, and list."""
+    objects = ["PutObject", "GetObject", "HeadObject", *MULTIPART]
+    document = whole_document(objects, "GetBucket", "HeadBucket", "ListMultipartUploads")
+    given = sts_client(server, *ACCOUNT).GetFederationToken(federation(document)).Credentials
+    return cos_client(server, given.TmpSecretId, given.TmpSecretKey, given.Token)
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A file of 20 MiB and 5 bytes that does not repeat itself."""
+    path = tmp_path / "film"
+    path.write_bytes(b"".join(hashlib.sha512(str(index).encode()).digest() for index in range(327_680)) + b"films")
+    return path
+
+
+class TestMultipart:
+    """cos-python-sdk-v5, in parts."""
+
+    def test_file(self, server, wide, film):
+        """A large file goes up in parts, several at once, and comes down as it was."""
+        put = wide.upload_file(BUCKET, "dir/film", film, PartSize=3, MAXThread=4, EnableMD5=True, ContentType="a/b")
+        assert put["ETag"].endswith('-7"')
+        got = wide.get_object(BUCKET, "dir/film")
+        assert got["Body"].get_raw_stream().read() == film.read_bytes()
+        assert (got["ETag"], got["Content-Type"]) == (put["ETag"], "a/b")
+        asked = server.stats()["cos"]
+        assert (asked["InitiateMultipartUpload"], asked["UploadPart"], asked["CompleteMultipartUpload"]) == (1, 7, 1)
+
+    def test_resumed(self, server, wide, film):
+        """The SDK finds an unfinished upload, compares its parts and sends the others."""
+        begun = wide.create_multipart_upload(BUCKET, "dir/film")["UploadId"]
+        for number in (1, 3):
+            body = film.read_bytes()[(number - 1) * 5 * 1024**2 :][: 5 * 1024**2]
+            assert wide.upload_part(BUCKET, "dir/film", body, number, begun)["ETag"]
+        wide.upload_file(BUCKET, "dir/film", film, PartSize=5)
+        asked = server.stats()["cos"]
+        assert (asked["InitiateMultipartUpload"], asked["UploadPart"], asked["ListParts"]) == (1, 2 + 3, 1)
+        assert wide.get_object(BUCKET, "dir/film")["Body"].get_raw_stream().read() == film.read_bytes()
+
+    def test_by_hand(self, wide):
+        """The SDK reads every answer."""
+        key = "dir/目录 &<b"
+        upload = wide.create_multipart_upload(BUCKET, key)
+        assert (upload["Bucket"], upload["Key"]) == (BUCKET, key)
+        sent = wide.upload_part(BUCKET, key, b"hello", 1, upload["UploadId"], EnableMD5=True)
+        listed = wide.list_parts(BUCKET, key, upload["UploadId"])
+        assert listed["Key"] == key
+        (part,) = listed["Part"]
+        assert (part["PartNumber"], part["Size"], part["ETag"]) == ("1", "5", sent["ETag"])
+        (found,) = wide.list_multipart_uploads(BUCKET, Prefix="dir/")["Upload"]
+        assert (found["Key"], found["UploadId"]) == (key, upload["UploadId"])
+        done = wide.complete_multipart_upload(BUCKET, key, upload["UploadId"], {"Part": [part]})
+        assert (done["Key"], done["ETag"]) == (key, '"62109206880d38a4010a98e11243924a-1"')
+        assert "Upload" not in wide.list_multipart_uploads(BUCKET)
+
+    def test_abort(self, wide):
+        """An aborted upload is a refusal afterwards."""
+        upload = wide.create_multipart_upload(BUCKET, "dir/a")["UploadId"]
+        wide.abort_multipart_upload(BUCKET, "dir/a", upload)
+        with pytest.raises(CosServiceError) as refusal:
+            wide.list_parts(BUCKET, "dir/a", upload)
+        assert (refusal.value.get_status_code(), refusal.value.get_error_code()) == (404, "NoSuchUpload")
+
+    def test_outside(self, wide, film):
+        """Outside its scope a credential begins no upload."""
+        with pytest.raises(CosServiceError, match="AccessDenied"):
+            wide.upload_file(BUCKET, "other/film", film)
+
+
+class TestListing:
+    """cos-python-sdk-v5, looking around."""
+
+    def test_objects(self, wide):
+        """The SDK reads keys, prefixes and markers, however they are spelled."""
+        keys = ["dir/a", "dir/b c", "dir/x/1", "dir/x/2", "dir/目录&<>"]
+        for key in keys:
+            wide.put_object(BUCKET, b"hello", key)
+        listed = wide.list_objects(BUCKET)
+        assert [one["Key"] for one in listed["Contents"]] == keys
+        assert (listed["Contents"][0]["Size"], listed["IsTruncated"]) == ("5", "false")
+        first = wide.list_objects(BUCKET, Prefix="dir/", Delimiter="/", MaxKeys=3)
+        assert [one["Key"] for one in first["Contents"]] == keys[:2]
+        assert ([one["Prefix"] for one in first["CommonPrefixes"]], first["NextMarker"]) == (["dir/x/"], "dir/x/")
+        rest = wide.list_objects(BUCKET, Prefix="dir/", Delimiter="/", Marker=first["NextMarker"])
+        assert [one["Key"] for one in rest["Contents"]] == keys[4:]
+        assert "Contents" not in wide.list_objects(BUCKET, Prefix="none")
+
+    def test_bucket(self, wide, scoped):
+        """The SDK sees whether there is a bucket, if its credential may."""
+        assert wide.head_bucket(BUCKET)["x-cos-bucket-region"] == REGION
+        assert wide.bucket_exists(BUCKET)
+        with pytest.raises(CosServiceError) as refusal:
+            scoped.head_bucket(BUCKET)
+        assert refusal.value.get_status_code() == 403
+
+
+class TestForm:
+    """A form that `requests` sends with a temporary key."""
+
+    @pytest.fixture
+    def form(self, server):
+        """The fields for dir/*."""
+        given = sts_client(server, *ACCOUNT).GetFederationToken(federation(whole_document(["PostObject"]))).Credentials
+        now = int(time.time())
+        key_time = f"{now - 60};{now + 300}"
+        expiration = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now + 300))
+        conditions = [{"q-sign-algorithm": "sha1"}, {"q-ak": given.TmpSecretId}, {"q-sign-time": key_time}]
+        limits = [{"bucket": BUCKET}, ["starts-with", "$key", "dir/"], ["content-length-range", 1, 5]]
+        text = json.dumps({"expiration": expiration, "conditions": conditions + limits})
+        sign_key = hmac.new(given.TmpSecretKey.encode(), key_time.encode(), "sha1").hexdigest()
+        digest = hashlib.sha1(text.encode()).hexdigest()
+        return {
+            "key": "dir/${filename}",
+            "success_action_status": "200",
+            "Content-Type": "image/png",
+            "x-cos-security-token": given.Token,
+            "policy": base64.b64encode(text.encode()).decode(),
+            "q-sign-algorithm": "sha1",
+            "q-ak": given.TmpSecretId,
+            "q-key-time": key_time,
+            "q-signature": hmac.new(sign_key.encode(), digest.encode(), "sha1").hexdigest(),
+        }
+
+    def test_form(self, server, form):
+        """It uploads what its policy says."""
+        answer = requests.post(server.url, data=form, files={"file": ("a b.png", b"hello")}, timeout=5)
+        assert (answer.status_code, answer.headers["ETag"]) == (200, '"5d41402abc4b2a76b9719d911017c592"')
+        assert answer.headers["Location"] == f"{server.url}/dir/a%20b.png"
+        got = cos_client(server, *ACCOUNT).get_object(BUCKET, "dir/a b.png")
+        assert (got["Body"].get_raw_stream().read(), got["Content-Type"]) == (b"hello", "image/png")
+
+    @pytest.mark.parametrize(
+        ("changed", "body", "code"),
+        [
+            ({}, b"hello!", "EntityTooLarge"),
+            ({}, b"", "EntityTooSmall"),
+            ({"key": "other/a"}, b"hello", "AccessDenied"),
+            ({"q-signature": "0" * 40}, b"hello", "SignatureDoesNotMatch"),
+            ({"x-cos-security-token": "x"}, b"hello", "InvalidAccessKeyId"),
+        ],
+    )
+    def test_other_form(self, server, form, changed, body, code):
+        """And nothing else."""
+        files = {"file": ("a.png", body)}
+        assert f"<Code>{code}</Code>" in requests.post(server.url, data=form | changed, files=files, timeout=5).text
+        assert requests.post(server.url, data=form, files={"file": ("a.png", b"hello")}, timeout=5).ok
