@@ -124,7 +124,7 @@ class Broker:
         """Look at the policy folder now. Nobody needs to: every process does so once a second."""
         self._policies.refresh()
 
-    def vend(self, route: str, ask: Mapping[str, Any], principal: Principal) -> vending.Grant:
+    def vend(self, route: str, ask: Mapping[str, Any], principal: Principal) -> vending.Vended:
         """A grant for a principal that the caller has authenticated; every other check applies.
 
         `ask` is what a request's body would hold, and `vend`: `{"vend": "url", "inputs": {"ext": "png"}}`. Raises

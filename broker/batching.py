@@ -11,7 +11,7 @@ from broker.credentials.demand import Demand
 from broker.credentials.scope import Scope
 from broker.errors import BrokerError, RequestError
 from broker.identity.principals import Principal
-from broker.policy.asks import parse_named_ask, too_large
+from broker.policy.asks import BATCHED, parse_named_ask, too_large
 from broker.policy.routes import Order, Route
 from broker.policy.templates import ProvenClaims
 from broker.vending import Grant, grant
@@ -45,7 +45,7 @@ def vend_many(
 
 def _order(route: Route, unverified: Any, claims: ProvenClaims, now: int) -> Order | RequestError:
     try:
-        return route.order(parse_named_ask(unverified), claims, now)
+        return route.order(parse_named_ask(unverified, BATCHED), claims, now)
     except RequestError as refusal:
         return refusal
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from broker.cos import actions, cam, evaluation
 from broker.cos.evaluation import Reading
+from broker.cos.requests import MAKES_KEYS
 from broker.credentials import lifetimes
 from broker.credentials.scope import Scope
 from broker.errors import ConfigurationError, Problem, RequestError
@@ -186,6 +187,9 @@ def _kinds(route: Route) -> Iterator[Kind]:
         signing = [vend for vend in document.vends if vend in ("url", "signature")] if method in _asked(route) else []
         downloads = ["download-url"] if method == "GET" and "download-url" in document.vends else []
         yield Kind(operation.name, method, tuple(signing + downloads), operation.permission, need)
+    for vend in ("form", "multipart", "confirm"):
+        if vend in route.others:
+            yield Kind(vend, None, (vend,), route.others[vend].permission, need)
     if route.credentials is not None:
         minimum = document.credential.min_remaining_seconds
         yield Kind(CREDENTIALS, None, (CREDENTIALS,), route.credentials, minimum)
@@ -196,17 +200,18 @@ def _asked(route: Route) -> list[str]:
 
 
 def _key(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> tuple[str | None, str]:
-    if not route.operations:
+    operations = [*route.operations.values(), *route.others.values()]
+    if not operations:
         return None, "the holder of the keys chooses one"
     if ask.key is not None:
         # What may be read may not be written under a name of somebody else's making: whichever admits it will do.
-        return _first_admitted(list(route.operations.values()), route, claims, ask, now), ""
+        return _first_admitted(operations, route, claims, ask, now), ""
     given = set(ask.inputs or {})
     if given < route.template.inputs:
         missing = ", ".join(f"--input {name}=…" for name in sorted(route.template.inputs - given))
         return None, f"give {missing}, or --key"
-    operation = route.operations.get("PUT") or next(iter(route.operations.values()))
-    if route.template.generated and operation.name != "put":
+    operation = next((one for one in operations if one.name in MAKES_KEYS), operations[0])
+    if route.template.generated and operation.name not in MAKES_KEYS:
         return None, f"give --key: {operation.method} names an existing object"
     return route.keys.key(ask, operation, claims, now), ""
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from broker.confirming import Confirmation, Send, confirm
+from broker.cos import client, forms
+from broker.cos.forms import Form
 from broker.cos.signing import TOKEN_NAME, Window, encode_key, query
 from broker.credentials.cache import CredentialCache
 from broker.credentials.credential import Credential
@@ -15,6 +18,7 @@ from broker.policy.asks import Ask
 from broker.policy.catalog import Catalog
 from broker.policy.routes import Order, Route, check_length
 from broker.policy.templates import ProvenClaims
+from broker.policy.uploads import Step
 
 # Clocks differ: signatures begin a minute ago, as the official SDK's do.
 BACKDATE_SECONDS = 60
@@ -63,7 +67,43 @@ class KeysGrant:
     actions: tuple[str, ...]
 
 
-Grant = UrlGrant | SignatureGrant | KeysGrant
+@dataclass(frozen=True, slots=True)
+class FormGrant:
+    """A form that uploads one object: `fields` in their order, the file after them as `file`."""
+
+    url: str
+    fields: Mapping[str, str] = field(repr=False)
+    key: str
+    expires_in: int
+    expires_at: int
+
+
+class SignedRequest(NamedTuple):
+    """One request of a step, signed; `headers` is all that the client must send besides Host."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    part_number: int | None
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method}, part {self.part_number})"
+
+
+@dataclass(frozen=True, slots=True)
+class StepGrant:
+    """One step of a multipart upload, signed."""
+
+    key: str
+    step: str
+    requests: tuple[SignedRequest, ...]
+    part_bytes: int
+    expires_in: int
+    expires_at: int
+
+
+Grant = UrlGrant | SignatureGrant | KeysGrant | FormGrant | StepGrant
+Vended = Grant | Confirmation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +113,7 @@ class Desk:
     catalog: Callable[[], Catalog]
     cache: CredentialCache
     clock: Callable[[], int]
+    send: Send = client.send  # the one request that a confirmation makes
 
     def find(self, name: str, principal: Principal) -> Route:
         """A route by name. Raises NotFound; to strangers Unauthenticated, whether the route exists or not."""
@@ -83,11 +124,17 @@ class Desk:
                 raise Unauthenticated(NEEDS_AUTHENTICATION) from None
             raise
 
-    def vend(self, name: str, ask: Ask, principal: Principal) -> Grant:
+    def vend(self, name: str, ask: Ask, principal: Principal) -> Vended:
         """Every check but authentication, then the grant. Raises RequestError or UpstreamError."""
         now = self.clock()
         route = self.find(name, principal)
-        return vend(route, ask, route.admit(principal), principal, self.cache, now)
+        return self.grant(route, ask, route.admit(principal), principal, now)
+
+    def grant(self, route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, now: int) -> Vended:
+        """What an admitted principal gets for an ask. Raises RequestError or UpstreamError."""
+        if ask.vend == "confirm":
+            return confirm(route, ask, claims, principal, self.cache, now, self.send)
+        return vend(route, ask, claims, principal, self.cache, now)
 
 
 def vend(route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cache: CredentialCache, now: int) -> Grant:
@@ -101,6 +148,10 @@ def vend(route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cac
 def grant(order: Order, credential: Credential, now: int) -> Grant:
     """An order, signed. Raises Refused if the credential's token makes the URL too long."""
     request = order.request
+    if order.form is not None:
+        return _form(order, order.form, credential, now)
+    if order.step is not None:
+        return _step(order, order.step, credential, now)
     if request is None:
         return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
     window = _window(order, now)
@@ -130,6 +181,26 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         expires_in=window.valid_until - now,
         expires_at=window.valid_until,
     )
+
+
+def _form(order: Order, form: Form, credential: Credential, now: int) -> FormGrant:
+    window = _window(order, now)
+    return FormGrant(
+        url=f"{order.base_url}/",
+        fields=forms.fields(form, credential.signer, window),
+        key=form.key,
+        expires_in=window.valid_until - now,
+        expires_at=window.valid_until,
+    )
+
+
+def _step(order: Order, step: Step, credential: Credential, now: int) -> StepGrant:
+    window, signer, signed = _window(order, now), credential.signer, []
+    for part in step.requests:
+        url = signer.presigned_url(part.request, window)
+        check_length(len(url))
+        signed.append(SignedRequest(part.request.method, url, part.headers, part.number))
+    return StepGrant(step.key, step.name, tuple(signed), step.part_bytes, window.valid_until - now, window.valid_until)
 
 
 def _window(order: Order, now: int) -> Window:

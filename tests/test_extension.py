@@ -105,7 +105,7 @@ def test_vend_in_process(host, settings, emulator):
         ("avatars", {"vend": "url", "key": "avatars/u2/x.png", "headers": PNG}, U1, Refused, "key_not_allowed"),
         ("avatars", {**UPLOAD, "size": 1}, U1, InvalidRequest, "invalid_request"),
         ("avatars", {"inputs": {"ext": "png"}}, U1, InvalidRequest, "invalid_request"),
-        ("avatars", {**UPLOAD, "vend": "form"}, U1, InvalidRequest, "invalid_request"),
+        ("avatars", {**UPLOAD, "vend": "upload"}, U1, InvalidRequest, "invalid_request"),
         ("avatars", {**UPLOAD, "vend": 1}, U1, InvalidRequest, "invalid_request"),
         ("avatars", {**UPLOAD, "headers": {"Content-Type": 1}}, U1, InvalidRequest, "invalid_request"),
     ],

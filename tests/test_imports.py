@@ -38,7 +38,15 @@ TABLE = {
     "broker/metrics.py": ("broker.policy.catalog",),
     "broker/reloading.py": ("broker.policy.catalog",),
     "broker/credentials/": ("broker.credentials", "broker.cos", "broker.errors", "broker.fleet", "broker.limits"),
+    "broker/confirming.py": (
+        "broker.policy",
+        "broker.credentials",
+        "broker.cos",
+        "broker.errors",
+        "broker.identity.principals",
+    ),
     "broker/vending.py": (
+        "broker.confirming",
         "broker.policy",
         "broker.credentials",
         "broker.cos",
@@ -56,6 +64,7 @@ TABLE = {
         "broker.web",
         "broker.vending",
         "broker.batching",
+        "broker.confirming",
         "broker.identity",
         "broker.policy",
         "broker.cos.requests",
@@ -104,7 +113,7 @@ OWNERS = {
     "pydantic_core": ("broker/policy/", "broker/patterns.py", "broker/identity/key_file.py", "broker/web/messages.py"),
     "broker.emulator": ("broker/emulator/", "broker/cli/", "broker/local.py", "broker/demo.py"),
     "broker.local": ("broker/demo.py",),
-    "broker.cos.client": ("broker/cos/client.py", "broker/probing/"),
+    "broker.cos.client": ("broker/cos/client.py", "broker/probing/", "broker/confirming.py", "broker/vending.py"),
     "broker.probing": ("broker/probing/", "broker/cli/"),
     "broker.logs": ("broker/app.py", "broker/serving.py", "broker/cli/"),
 }

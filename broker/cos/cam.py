@@ -74,6 +74,11 @@ def post_condition(max_bytes: int | None, acl: Sequence[str] = ()) -> Condition:
     return condition
 
 
+def multipart_condition(acl: Sequence[str] = ()) -> Condition:
+    """What a credential for multipart uploads may set. Types and lengths cannot be held: COS checks a part alone."""
+    return _acl_condition(acl)
+
+
 def read_condition(
     version_ids: Sequence[str] | None, response_types: Sequence[str] | None = None, *, get: bool = False
 ) -> Condition:

@@ -23,7 +23,16 @@ ACTION_OF_OPERATION = {
     "post": "name/cos:PostObject",
     "delete": "name/cos:DeleteObject",
 }
-WRITE_OPERATIONS = frozenset({"put", "post", "delete"})
+# All steps of one multipart upload are one operation; `initiate` names the one that may make a key.
+MULTIPART_ACTIONS = (
+    "name/cos:InitiateMultipartUpload",
+    "name/cos:UploadPart",
+    "name/cos:ListParts",
+    "name/cos:CompleteMultipartUpload",
+    "name/cos:AbortMultipartUpload",
+)
+WRITE_OPERATIONS = frozenset({"put", "post", "delete", "form", "initiate", "multipart"})
+MAKES_KEYS = frozenset({"put", "form", "initiate"})
 
 # Query parameters that turn a request into another one. Compared in lower case: whether COS folds case is not
 # documented, and refusing both spellings costs nobody anything.
@@ -54,6 +63,9 @@ RESERVED = (
     "authorization host q-* sign x-cos-security-token x-ci-* x-cos-copy-source* x-cos-grant-* x-cos-callback* "
     "pic-operations transfer-encoding connection expect x-cos-server-side-encryption-customer-*"
 )
+
+# A form's field: where the browser goes after the upload.
+REDIRECT = "success_action_redirect"
 
 GRANT_HEADERS = (
     "x-cos-grant-read",

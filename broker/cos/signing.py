@@ -57,6 +57,21 @@ class Signer:
     def __repr__(self) -> str:
         return f"Signer(…{self._secret_id[-6:]})"
 
+    @property
+    def secret_id(self) -> str:
+        """Whose signature it is."""
+        return self._secret_id
+
+    @property
+    def session_token(self) -> str:
+        """What goes with every request of a temporary key."""
+        return self._token
+
+    def policy_signature(self, policy: str, window: Window) -> str:
+        """The signature of a form's policy text (POST Object)."""
+        key = sign_key(self._secret_key, f"{window.valid_from};{window.valid_until}")
+        return hmac.digest(key.encode(), hashed(policy).encode(), "sha1").hex()
+
     def authorization(self, request: Request, window: Window) -> str:
         """The `Authorization` value of a request (the official SDK's `get_auth`); the token is a signed header."""
         names, http_headers = pair_list({**request.headers, TOKEN_NAME: self._token})
@@ -163,9 +178,9 @@ def sign_key(secret_key: str, key_time: str) -> str:
     return hmac.digest(secret_key.encode(), key_time.encode(), "sha1").hex()
 
 
-def hashed(http_string: str) -> str:
-    """The hash of HttpString, in hex."""
-    return hashlib.sha1(http_string.encode()).hexdigest()  # noqa: S324  COS's algorithm
+def hashed(text: str) -> str:
+    """The hash of HttpString or of a form's policy, in hex."""
+    return hashlib.sha1(text.encode()).hexdigest()  # noqa: S324  COS's algorithm
 
 
 def string_to_sign(key_time: str, http_string: str) -> str:

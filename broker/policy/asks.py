@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -16,6 +17,8 @@ from broker.policy.document import Method
 
 _FILENAME_BYTES = 255
 BATCH_ASKS = 1_000
+PARTS = 10_000
+_UPLOAD_ID = re.compile(r"[!-~]{1,512}")
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -32,6 +35,10 @@ class Ask(NamedTuple):
     params: Mapping[str, str] = NOTHING
     expires_in: int | None = None
     filename: str | None = None
+    step: str | None = None
+    upload_id: str | None = None
+    size: int | None = None
+    parts: tuple[int, int] | None = None  # first and last
 
 
 def _filename(value: str) -> str:
@@ -44,7 +51,32 @@ def _filename(value: str) -> str:
     ]
     if not 1 <= len(value.encode("utf-8", "surrogatepass")) <= _FILENAME_BYTES or flawed or value in (".", ".."):
         message = f"must be a name of 1..{_FILENAME_BYTES} bytes without slashes and control characters"
-        raise PydanticCustomError("expected", "{message}", {"message": message})
+        raise _expected(message)
+    return value
+
+
+_STEP_MEMBERS = ("upload_id", "size", "parts", "headers")
+_MEMBERS_OF_STEP: Mapping[str, set[str]] = {
+    "initiate": {"size"},
+    "parts": {"upload_id", "size", "parts"},
+    "list": {"upload_id"},
+    "complete": {"upload_id"},
+    "abort": {"upload_id"},
+}
+
+
+def _expected(message: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "{message}", {"message": message})
+
+
+def _either(key: str | None, inputs: dict[str, str] | None) -> None:
+    if key is not None and inputs is not None:
+        raise _expected("key and inputs exclude each other, got both")
+
+
+def _upload_id(value: str) -> str:
+    if not _UPLOAD_ID.fullmatch(value):
+        raise _expected("must be what COS gave at initiate: 1 to 512 printable ASCII characters")
     return value
 
 
@@ -66,10 +98,7 @@ class SigningAsk(_Ask):
 
     @model_validator(mode="after")
     def _check(self) -> SigningAsk:
-        if self.key is not None and self.inputs is not None:
-            raise PydanticCustomError(
-                "expected", "{message}", {"message": "key and inputs exclude each other, got both"}
-            )
+        _either(self.key, self.inputs)
         return self
 
 
@@ -77,6 +106,60 @@ class DownloadAsk(SigningAsk):
     """What `download-url` takes."""
 
     filename: Annotated[str, AfterValidator(_filename)] | None = None
+
+
+class FormAsk(_Ask):
+    """What `form` takes."""
+
+    key: str | None = None
+    inputs: dict[str, str] | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> FormAsk:
+        _either(self.key, self.inputs)
+        return self
+
+
+class Parts(BaseModel):
+    """A range of parts, both ends included."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    from_: int = Field(alias="from", ge=1, le=PARTS)
+    to: int = Field(ge=1, le=PARTS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Parts:
+        if self.from_ > self.to:
+            raise _expected(f"from must be at most to, got {self.from_} and {self.to}")
+        return self
+
+
+class MultipartAsk(FormAsk):
+    """What `multipart` takes; each step its own members."""
+
+    step: Literal["initiate", "parts", "list", "complete", "abort"]
+    upload_id: Annotated[str, AfterValidator(_upload_id)] | None = None
+    size: Annotated[int, Field(gt=0, lt=10**15)] | None = None
+    parts: Parts | None = None
+
+    @model_validator(mode="after")
+    def _check_step(self) -> MultipartAsk:
+        given = {name for name in _STEP_MEMBERS if name in self.model_fields_set and getattr(self, name) is not None}
+        wanted = _MEMBERS_OF_STEP[self.step]
+        if missing := wanted - given:
+            raise _expected(f"step {self.step} needs {', '.join(sorted(missing))}")
+        if odd := given - wanted - ({"headers"} if self.step == "initiate" else set()):
+            raise _expected(f"step {self.step} takes no {', '.join(sorted(odd))}")
+        return self
+
+
+class ConfirmAsk(_Ask):
+    """What `confirm` takes."""
+
+    key: str
 
 
 class KeysAsk(_Ask):
@@ -88,7 +171,12 @@ ASKS: Mapping[str, type[_Ask]] = {
     "download-url": DownloadAsk,
     "signature": SigningAsk,
     "credentials": KeysAsk,
+    "form": FormAsk,
+    "multipart": MultipartAsk,
+    "confirm": ConfirmAsk,
 }
+# What may stand in a batch: asks that are one signed request each, or none.
+BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 
 
 def parse_ask(unverified: Any, vend: str) -> Ask:
@@ -100,7 +188,10 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
         found = error.errors(include_url=False)
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
-    return Ask(vend, **asked.__dict__)
+    members = dict(asked.__dict__)
+    if isinstance(asked, MultipartAsk):
+        members["parts"] = (asked.parts.from_, asked.parts.to) if asked.parts is not None else None
+    return Ask(vend, **members)
 
 
 def parse_batch(unverified: Any) -> list[Any]:
@@ -125,14 +216,14 @@ def too_large(message: str) -> Refused:
     return Refused("batch_too_large", f"a batch has {message}", [FieldError("asks", f"must be {message}")])
 
 
-def parse_named_ask(unverified: Any) -> Ask:
+def parse_named_ask(unverified: Any, legal: Collection[str] = tuple(ASKS)) -> Ask:
     """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
     if not isinstance(unverified, Mapping):
         raise InvalidRequest("invalid_request", f"an ask is an object, got {_kind(unverified)}")
     vend = unverified.get("vend")
-    if not isinstance(vend, str) or vend not in ASKS:
+    if not isinstance(vend, str) or vend not in legal:
         got = quoted(vend) if isinstance(vend, str) else _kind(vend)
-        message = f"must be one of {', '.join(ASKS)}, got {got}"
+        message = f"must be one of {', '.join(legal)}, got {got}"
         raise InvalidRequest("invalid_request", f"vend {message}", [FieldError("vend", message)])
     return parse_ask({name: value for name, value in unverified.items() if name != "vend"}, vend)
 
@@ -150,12 +241,16 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
         "int_from_float": "must be a positive integer",
         "greater_than": "must be a positive integer",
         "less_than": "must be a positive integer",
+        "greater_than_equal": f"must be 1..{PARTS}",
+        "less_than_equal": f"must be 1..{PARTS}",
+        "missing": "is required",
         "model_type": "the ask must be a JSON object",
     }
     if kind == "extra_forbidden":
         return f"is no member of this ask; members: {', '.join(model.model_fields)}"
     if kind == "literal_error":
-        return f"must be one of {', '.join(METHODS)}, got {quoted(got) if isinstance(got, str) else _kind(got)}"
+        legal = METHODS if details["loc"][-1] == "method" else details["ctx"]["expected"].replace("'", "").split(" or ")
+        return f"must be one of {', '.join(legal)}, got {quoted(got) if isinstance(got, str) else _kind(got)}"
     if kind == "expected":
         return str(details["ctx"]["message"])
     is_number = isinstance(got, (int, float)) and not isinstance(got, bool)

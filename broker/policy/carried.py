@@ -64,10 +64,17 @@ def _governed_headers(document: PolicyDocument, template: Template, limits: Limi
 
 
 def _used_headers(document: PolicyDocument, template: Template, limits: Limits) -> Found:
-    methods = {*operations.signed_methods(document), *(document.methods or [])}
+    names = [requests.OPERATION_OF_METHOD[method] for method in operations.all_methods(document)]
+    names += [{"multipart": "initiate"}.get(vend, vend) for vend in operations.other_vends(document)]
     for name in document.headers:
-        if not any(operations.takes_header(requests.OPERATION_OF_METHOD[one], name.lower()) for one in methods):
-            yield f"headers.{name}", "no method of this route takes it: PUT takes any, GET HEAD DELETE Range and If-*"
+        if not any(operations.takes_header(one, name.lower()) for one in names):
+            yield f"headers.{name}", "nothing on this route takes it: uploads take any, GET HEAD DELETE Range and If-*"
+
+
+def _used_params(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    if operations.other_vends(document) and not operations.all_methods(document):
+        for name in document.params:
+            yield f"params.{name}", f"nothing on this route takes it: {', '.join(document.vends)} have no parameters"
 
 
 def _params(document: PolicyDocument, template: Template, limits: Limits) -> Found:
@@ -142,6 +149,7 @@ CHECKS: tuple[Check, ...] = (
     (frozenset({"content", "headers"}), _governed_headers),
     (frozenset({"vends", "methods", "headers"}), _used_headers),
     (frozenset(), _params),
+    (frozenset({"vends", "methods", "params"}), _used_params),
     (frozenset({"key", "params", "credential"}), _open_params),
     (frozenset({"content", "headers"}), _active_types),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from broker.cos import requests
 from broker.policy import carried, lint, operations, sizes, templates
 from broker.policy.conditions import STORAGE_CLASS, flaws
-from broker.policy.document import LATER_VENDS, PolicyDocument
+from broker.policy.document import PolicyDocument
 from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
 from broker.policy.templates import Claim, Date, Input, Literal, Template, Uuid
@@ -150,15 +150,28 @@ def _multipart_keys(document: PolicyDocument, template: Template, limits: Limits
         yield "key", f"with vend multipart and a generated part it needs a claim, got {document.key!r}"
 
 
+def _redirects(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    rule = operations.declared(document.headers, requests.REDIRECT)
+    if rule is None:
+        return
+    if document.vends != ["form"]:
+        yield (
+            f"headers.{requests.REDIRECT}",
+            f"is a field of forms: it needs a route of its own, got {', '.join(document.vends)}",
+        )
+    if rule.const is None or requests.url_flaw(rule.const) is not None or "{" in rule.const:
+        yield f"headers.{requests.REDIRECT}", "must be a const https URL"
+
+
 def _windows(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     if not document.expires.window_seconds:
         return
     field = "expires.window_seconds"
-    methods = {*operations.signed_methods(document), *(document.methods or [])}
-    if not methods or not methods <= {"GET", "HEAD"}:
-        got = ", ".join([*(document.methods or []), *sorted(LATER_VENDS & set(document.vends))]) or "none"
+    methods = operations.all_methods(document)
+    if not methods <= {"GET", "HEAD"} or {"form", "multipart"} & set(document.vends):
+        got = ", ".join([*(document.methods or []), *operations.other_vends(document)]) or "none"
         yield field, f"is for GET and HEAD alone: other requests must not be repeated; got {got}"
-    if not set(document.vends) - {operations.CREDENTIALS}:
+    if not operations.signed_methods(document):
         yield field, "concerns signed requests, which vend credentials has none of"
     if template.generated:
         yield (
@@ -172,7 +185,7 @@ def _windows(document: PolicyDocument, template: Template, limits: Limits) -> Fo
 def _conditions(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     for field, message in flaws(document.condition):
         yield f"condition.{field}", message
-    methods = {*operations.signed_methods(document), *(document.methods or [])}
+    methods = operations.all_methods(document) | {"GET" for vend in document.vends if vend == "confirm"}
     for operator, keys in document.condition.items():
         if STORAGE_CLASS in keys and not methods <= {"PUT", "POST"}:
             got = ", ".join(sorted(methods))
@@ -195,6 +208,7 @@ _CHECKS: tuple[Check, ...] = (
     (frozenset({"vends", "methods"}), _methods),
     (frozenset({"key", "vends", "methods", "params", "expires"}), _windows),
     (frozenset({"vends", "methods", "condition"}), _conditions),
+    (frozenset({"vends", "headers"}), _redirects),
     (frozenset({"credential"}), _role),
     (frozenset({"key", "vends", "methods", "credential"}), _scope),
     (frozenset({"vends", "expires", "credential"}), _lifetimes),

@@ -22,20 +22,24 @@ class ContentLimits:
     types: tuple[str, ...]
     max_bytes: int
 
-    def accept(self, asked: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        """(the headers governed here, all others) of an ask's headers. Raises Refused."""
+    def accept(self, asked: Mapping[str, str], *, length: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+        """(the headers governed here, all others) of an ask's headers. Raises Refused.
+
+        Without `length` only the type is: forms and multipart uploads bind theirs otherwise.
+        """
+        names = {lower: own for lower, own in self.names.items() if length or own != _LENGTH}
         governed: dict[str, str] = {}
         others: dict[str, str] = {}
         problems: list[tuple[str, FieldError]] = []
         for name, value in asked.items():
-            own = self.names.get(name.lower())
+            own = names.get(name.lower())
             if own is None:
                 others[name] = value
             elif own in governed:
                 problems.append(("header_not_allowed", FieldError(f"headers.{own}", "stands twice")))
             else:
                 governed[own] = value
-        for own in self.names.values():
+        for own in names.values():
             found = self._problem(own, governed.get(own))
             if found is not None:
                 problems.append(found)
@@ -43,6 +47,15 @@ class ContentLimits:
             errors = [error for _, error in problems]
             raise Refused(problems[0][0], summary(errors), errors)
         return governed, others
+
+    def problems(self, content_type: str, content_length: int) -> tuple[str, ...]:
+        """The codes of what is wrong with an object as it is; none if it is as the policy wants it."""
+        found = []
+        if self.types and not any(_admits(declared, content_type) for declared in self.types):
+            found.append("content_type_not_allowed")
+        if self.max_bytes and content_length > self.max_bytes:
+            found.append("content_too_large")
+        return tuple(found)
 
     def _problem(self, name: str, value: str | None) -> tuple[str, FieldError] | None:
         limit = ", ".join(self.types) if name == _TYPE else f"at most {self.max_bytes} bytes"

@@ -53,8 +53,7 @@ Outcome = Literal[
     "url_too_long",
 ]
 
-# Part of the policy format, not of this version: refused by name, so that nobody believes them in force.
-LATER_VENDS = frozenset({"form", "multipart", "confirm"})
+# Part of the policy format, not of this version: refused by name, so that nobody believes it in force.
 LATER_FIELDS = frozenset({"rate"})
 NOT_SUPPORTED = "is not supported by this version of the broker"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from broker.cos import requests
 from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
 from broker.policy import templates
 from broker.policy.asks import Ask
@@ -25,7 +26,7 @@ class Keys:
             if ask.inputs is not None:
                 raise invalid("key", "and inputs exclude each other, got both")
             return self._given(ask.key, operation, claims)
-        if self.template.generated and operation.name != "put":
+        if self.template.generated and operation.name not in requests.MAKES_KEYS:
             form = self.template.text
             raise invalid("key", f"is required: {operation.method} names an existing object of the form {form}")
         inputs = self._checked(ask.inputs or {})

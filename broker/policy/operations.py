@@ -76,12 +76,45 @@ def operations(document: PolicyDocument) -> dict[str, Operation]:
     return {method: _operation(document, method, headers, params) for method in signed_methods(document)}
 
 
+def other_operations(document: PolicyDocument) -> dict[str, Operation]:
+    """What the vends `form`, `multipart` and `confirm` need, by the operation's name."""
+    headers, nothing, vends = rules(document.headers), rule_set("param", []), document.vends
+    found = {}
+    acl = _listed_values(document.headers, "x-cos-acl") or []
+    if "form" in vends:
+        limit = document.content.max_bytes if document.content else None
+        condition = merged(cam.post_condition(limit, acl), document.condition)
+        permission = _permission(document, [((requests.ACTION_OF_OPERATION["post"],), json.dumps(condition))])
+        found["form"] = Operation("form", "POST", rule_set("header", headers), nothing, permission)
+    if "multipart" in vends:
+        condition = merged(cam.multipart_condition(acl), document.condition)
+        permission = _permission(document, [(requests.MULTIPART_ACTIONS, json.dumps(condition))])
+        found["initiate"] = Operation("initiate", "POST", rule_set("header", headers), nothing, permission)
+        kept = [rule for rule in headers if rule.name.lower() == "x-cos-forbid-overwrite" and rule.const is not None]
+        found["multipart"] = Operation("multipart", "POST", rule_set("header", kept), nothing, permission)
+    if "confirm" in vends:
+        condition = merged(cam.read_condition([]), document.condition)
+        permission = _permission(document, [((requests.ACTION_OF_OPERATION["head"],), json.dumps(condition))])
+        found["confirm"] = Operation("confirm", "HEAD", rule_set("header", []), nothing, permission)
+    return found
+
+
 def signed_methods(document: PolicyDocument) -> list[str]:
     """The HTTP methods that a route signs (vend `credentials` signs nothing)."""
     methods: list[str] = list(document.methods or []) if {"url", "signature"} & set(document.vends) else []
     if "download-url" in document.vends and "GET" not in methods:
         methods.append("GET")
     return methods
+
+
+def all_methods(document: PolicyDocument) -> set[str]:
+    """The HTTP methods that a route signs or hands out keys for."""
+    return {*signed_methods(document), *(document.methods or [])}
+
+
+def other_vends(document: PolicyDocument) -> list[str]:
+    """The vends that are operations of their own, whatever the methods."""
+    return [vend for vend in document.vends if vend in ("form", "multipart", "confirm")]
 
 
 def credentials_permission(document: PolicyDocument) -> Permission:
@@ -130,7 +163,7 @@ def input_specs(document: PolicyDocument) -> dict[str, InputSpec]:
 
 def takes_header(operation: str, name: str) -> bool:
     """Whether an operation takes a header at all; `name` in lower case."""
-    if operation == "put":
+    if operation in requests.MAKES_KEYS:
         return True
     return operation in ("get", "head", "delete") and (name == "range" or name.startswith("if-"))
 

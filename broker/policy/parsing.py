@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from broker.policy.document import LATER_FIELDS, LATER_VENDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
+from broker.policy.document import LATER_FIELDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
 from broker.policy.fields import kind, shown
 from broker.policy.lines import field_name
 from broker.policy.variables import nulls, substituted
@@ -39,7 +39,6 @@ def parse(
     raw, problems = substituted(unverified, variables)
     # The claims and asks of examples may hold null, as tokens and bodies may.
     problems += [(field, "must not be null: leave it out") for field in nulls(raw) if not _IN_EXAMPLE.match(field)]
-    problems += _later(raw)
     told = {field for field, _ in problems}
     unsound = {_top(field, raw) for field in told}
     try:
@@ -59,13 +58,6 @@ def _meant(details: ErrorDetails) -> list[str]:
     if details["type"] != "extra_forbidden" or len(details["loc"]) > 1:
         return []
     return difflib.get_close_matches(str(details["loc"][0]), _siblings(details["loc"]), n=1, cutoff=0.75)
-
-
-def _later(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    vends = raw.get("vends")
-    for index, vend in enumerate(vends if isinstance(vends, list) else []):
-        if isinstance(vend, str) and vend in LATER_VENDS:
-            yield f"vends[{index}]", f"{vend!r} {NOT_SUPPORTED}"
 
 
 def _top(field: str, raw: dict[str, Any]) -> str:
@@ -123,8 +115,8 @@ def _explain(details: ErrorDetails) -> str:
     if kind_of_error == "missing":
         return "is required"
     if kind_of_error == "literal_error":
-        served = [one for one in context["expected"].replace(" or ", ", ").split(", ") if _is_served(one)]
-        return f"must be one of {', '.join(served)}, got {shown(got)}"
+        legal = context["expected"].replace(" or ", ", ")
+        return f"must be one of {legal}, got {shown(got)}"
     if kind_of_error == "expected":
         return str(context["message"])
     if kind_of_error in _BOUNDS:
@@ -146,10 +138,6 @@ _PLAIN_WORDS = {
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
 }
-
-
-def _is_served(literal: str) -> bool:
-    return literal.strip("'") not in LATER_VENDS
 
 
 def _path(loc: tuple[str | int, ...]) -> str:

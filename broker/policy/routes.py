@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from broker.cos import cam, requests, signing
+from broker.cos.forms import Form
 from broker.cos.requests import Endpoint
 from broker.credentials.demand import Demand
 from broker.credentials.scope import Outline, Scope
@@ -23,6 +24,7 @@ from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_of, scope_name
 from broker.policy.sizes import URL_BYTES
 from broker.policy.templates import Literal, ProvenClaims, Template
+from broker.policy.uploads import Step, form, step
 from broker.policy.values import attachment
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
@@ -34,8 +36,9 @@ _DISPOSITION = "response-content-disposition"
 class Order(NamedTuple):
     """What will be vended, proven against the policy; only a credential is missing.
 
-    `request` is None for keys, `key_prefix` and `actions` are empty for anything else. `headers` are the request's
-    without Host. With `window_seconds`, what is signed is the same for all asks in a window of that length.
+    `request` is None for keys, forms and steps of multipart uploads: these are told in `key_prefix` and `actions`, in
+    `form`, in `step`. `headers` are the request's without Host. With `window_seconds`, what is signed is the same for
+    all asks in a window of that length.
     """
 
     vend: str
@@ -48,12 +51,16 @@ class Order(NamedTuple):
     headers: Mapping[str, str] = NOTHING
     key_prefix: str = ""
     actions: tuple[str, ...] = ()
+    form: Form | None = None
+    step: Step | None = None
+    base_url: str = ""  # of a form
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One policy file, ready to be asked.
 
+    `operations` go by the HTTP method that is signed, `others` (forms, multipart uploads, confirmations) by name.
     `renews`: its credentials are worth renewing ahead of need. `forms`: what its scopes have in common.
     """
 
@@ -65,6 +72,7 @@ class Route:
     content: ContentLimits
     endpoint: Endpoint
     operations: Mapping[str, Operation]
+    others: Mapping[str, Operation]
     credentials: Permission | None
     limits: Limits
     renews: bool
@@ -85,32 +93,59 @@ class Route:
             raise Refused("vend_not_allowed", f"this route vends {', '.join(self.document.vends)}, got {ask.vend}")
         if ask.vend == CREDENTIALS:
             return self._keys(ask, claims)
+        if ask.vend in ("form", "multipart", "confirm"):
+            return self._other(ask, claims, now)
         operation = self._operation(ask)
         self._check_bucket(ask)
         key = self.keys.key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
         params = self._params(ask, operation, claims)
-        if self.document.expires.window_seconds:
+        window_seconds = self.document.expires.window_seconds
+        if window_seconds:
             params = dict(sorted(params.items()))  # equal asks, equal bytes, in whatever order their members came
-        expires_in, expires = self._expires_in(ask), self.document.expires
+        self._expires_in(ask)
         request = signing.Request(
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
         )
         _check_expected_length(request)
+        return self._order(ask, operation, claims, key, request, headers=headers, window_seconds=window_seconds)
+
+    def _other(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
+        operation = self.others["initiate" if ask.step == "initiate" else ask.vend]
+        self._check_bucket(ask)
+        key = self.keys.key(ask, operation, claims, now)
+        endpoint, host = self.endpoint.base_url, {"Host": self.endpoint.host}
+        if ask.vend == "confirm":
+            return self._order(ask, operation, claims, key, signing.Request("HEAD", endpoint, key, host, {}))
+        headers = self._headers(ask, operation, claims)
+        if ask.vend == "form":
+            return self._order(ask, operation, claims, key, form=form(self.document, key, headers), base_url=endpoint)
+        object_ = signing.Request("", endpoint, key, host, {})
+        return self._order(ask, operation, claims, key, step=step(ask, self.document.content, object_, headers))
+
+    def _order(
+        self,
+        ask: Ask,
+        operation: Operation,
+        claims: ProvenClaims,
+        key: str,
+        request: signing.Request | None = None,
+        *,
+        window_seconds: int = 0,
+        **more: Any,
+    ) -> Order:
+        expires_in = self._expires_in(ask)
+        longest = self.document.expires.max_seconds + MARGIN_SECONDS
+        scope = self.scope(operation.permission, claims, key)
         return Order(
             vend=ask.vend,
             bucket=self.document.bucket,
             region=self.document.region,
-            demand=Demand(
-                self.scope(operation.permission, claims, key),
-                expires_in + expires.window_seconds + MARGIN_SECONDS,
-                expires.max_seconds + MARGIN_SECONDS,
-                self.renews,
-            ),
+            demand=Demand(scope, expires_in + window_seconds + MARGIN_SECONDS, longest, self.renews),
             expires_in=expires_in,
-            window_seconds=expires.window_seconds,
+            window_seconds=window_seconds,
             request=request,
-            headers=headers,
+            **more,
         )
 
     def covers(self, outline: Outline) -> bool:
@@ -150,9 +185,9 @@ class Route:
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
     def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
-        if operation.name != "put" or not self.content.names:
+        if operation.name not in requests.MAKES_KEYS or not self.content.names:
             return operation.headers.accept(ask.headers, claims)
-        governed, others = self.content.accept(ask.headers)
+        governed, others = self.content.accept(ask.headers, length=operation.name == "put")
         return governed | operation.headers.accept(others, claims)
 
     def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
@@ -193,16 +228,19 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     scope = scope_name(document, template)
     by_method = operations.operations(document)
     keys = operations.credentials_permission(document) if CREDENTIALS in document.vends else None
-    permissions = [operation.permission for operation in by_method.values()] + ([keys] if keys else [])
+    others = operations.other_operations(document)
+    every = [*by_method.values(), *others.values()]
+    permissions = [operation.permission for operation in every] + ([keys] if keys else [])
     return Route(
         name=name,
         document=document,
         keys=Keys(template, operations.input_specs(document)),
         scope_name=scope,
-        admission=compile_admission(name, document, template, by_method.values()),
+        admission=compile_admission(name, document, template, every),
         content=compile_content(document),
         endpoint=requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region),
         operations=by_method,
+        others=others,
         credentials=keys,
         limits=limits,
         # One object of many is rarely asked for again.

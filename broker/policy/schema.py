@@ -11,7 +11,7 @@ from typing import Any
 
 from broker.policy.asks import ASKS, DownloadAsk
 from broker.policy.conditions import KEYS
-from broker.policy.document import LATER_VENDS, PolicyDocument
+from broker.policy.document import PolicyDocument
 from broker.policy.fields import INPUT_NAME
 from broker.policy.variables import VARIABLE
 
@@ -27,7 +27,6 @@ def schema() -> dict[str, Any]:
     """The schema of one policy file."""
     made = PolicyDocument.model_json_schema(by_alias=True)
     fields, parts = made["properties"], made["$defs"]
-    fields["vends"]["items"]["enum"] = [one for one in fields["vends"]["items"]["enum"] if one not in LATER_VENDS]
     fields["condition"].update(_condition())
     parts["Principals"]["properties"]["claims"]["additionalProperties"] = False
     parts["ClaimRule"].update(minProperties=1, maxProperties=1)

@@ -20,7 +20,8 @@ def _documents(document: PolicyDocument, template: Template, limits: Limits) -> 
         by_method = operations.operations(document)
     except templates.TemplateError:
         return  # a const that is no template is reported where it stands
-    permissions = [operation.permission for operation in by_method.values()]
+    others = operations.other_operations(document)
+    permissions = [operation.permission for operation in (*by_method.values(), *others.values())]
     if operations.CREDENTIALS in document.vends and document.methods:
         permissions.append(operations.credentials_permission(document))
     reach = reach_of(

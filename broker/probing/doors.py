@@ -23,6 +23,7 @@ BODY_BYTES = 1024 * 1024  # what the operator may declare as Content-Length
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 )
+_TRIED = ("url", "download-url", "signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,19 @@ class Door:
 
 
 def doors(route: Route, claims: ProvenClaims, given: Given, now: int) -> list[Door]:
-    """Every door of a route. Raises RequestError, or ConfigurationError if an input has to be given."""
+    """Every door of a route that can be tried. Raises RequestError; ConfigurationError without doors or inputs."""
     found = []
     for vend in route.document.vends:
         if vend == CREDENTIALS:
             found.append(_keys(route, claims, given, now))
-            continue
-        methods = ["GET"] if vend == "download-url" else route.document.methods or []
-        found += [_signed(route, claims, given, now, vend, method) for method in methods]
+        elif vend in _TRIED:
+            methods = ["GET"] if vend == "download-url" else route.document.methods or []
+            found += [_signed(route, claims, given, now, vend, method) for method in methods]
+    if not found:
+        message = (
+            f"can be tried of {', '.join((*_TRIED, CREDENTIALS))}; this route has {', '.join(route.document.vends)}"
+        )
+        raise ConfigurationError([Problem("probe", "vends", message)])
     return found
 
 

@@ -192,7 +192,7 @@ class _Visit:
         if self.grant is None or not again:
             self.grant = vending.grant(self.door.order, self.credential, self.cloud.clock())
         grant = self.grant
-        assert not isinstance(grant, vending.KeysGrant)  # noqa: S101  its order has no request
+        assert isinstance(grant, (vending.UrlGrant, vending.SignatureGrant))  # noqa: S101  its order has a request
         headers = {**grant.headers, **(extra or {})}
         return self._noted(request, lambda: self.cloud.send(grant.method, grant.url, headers, body))
 

@@ -12,9 +12,10 @@ from pydantic_core import to_json
 
 from broker import strict_json
 from broker.batching import Outcome
+from broker.confirming import Confirmation
 from broker.errors import BrokerError, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from broker.policy.asks import Ask, parse_ask, parse_batch
-from broker.vending import Grant, KeysGrant, SignatureGrant, UrlGrant
+from broker.vending import FormGrant, KeysGrant, SignatureGrant, SignedRequest, StepGrant, UrlGrant, Vended
 
 BODY_BYTES = 1024 * 1024
 _JSON_TYPE = "application/json"
@@ -72,7 +73,7 @@ def _too_large(got: str) -> RequestTooLarge:
     return RequestTooLarge("request_too_large", f"the body must have at most {BODY_BYTES} bytes, got {got}")
 
 
-def answer(grant: Grant) -> bytes:
+def answer(grant: Vended) -> bytes:
     """A grant as the contract's JSON."""
     return to_json(_RENDERERS[type(grant)](grant))
 
@@ -134,10 +135,44 @@ def _render_keys(grant: KeysGrant) -> dict[str, Any]:
     }
 
 
+def _render_form(grant: FormGrant) -> dict[str, Any]:
+    return {"url": grant.url, "fields": grant.fields, "key": grant.key, "expires_at": iso(grant.expires_at)}
+
+
+def _render_step(grant: StepGrant) -> dict[str, Any]:
+    return {
+        "key": grant.key,
+        "step": grant.step,
+        "requests": [_render_request(one) for one in grant.requests],
+        "part_bytes": grant.part_bytes,
+        "expires_at": iso(grant.expires_at),
+    }
+
+
+def _render_confirmation(found: Confirmation) -> dict[str, Any]:
+    return {
+        "bucket": found.bucket,
+        "key": found.key,
+        "content_type": found.content_type,
+        "content_length": found.content_length,
+        "etag": found.etag,
+        "satisfies": not found.problems,
+        "problems": found.problems,
+    }
+
+
+def _render_request(signed: SignedRequest) -> dict[str, Any]:
+    told = {"method": signed.method, "url": signed.url, "headers": signed.headers}
+    return told if signed.part_number is None else {**told, "part_number": signed.part_number}
+
+
 _RENDERERS: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     UrlGrant: _render_url,
     SignatureGrant: _render_signature,
     KeysGrant: _render_keys,
+    FormGrant: _render_form,
+    StepGrant: _render_step,
+    Confirmation: _render_confirmation,
 }
 
 

@@ -45,7 +45,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         route = desk.find(route_name, principal)
         claims = route.admit(principal)
         ask = messages.read_ask(environ, vend_name)
-        grant = vending.vend(route, ask, claims, principal, desk.cache, now)
+        grant = desk.grant(route, ask, claims, principal, now)
         return problems.respond(messages.answer(grant))
 
     def batch(route_name: str) -> Response:

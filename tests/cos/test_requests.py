@@ -296,4 +296,5 @@ def test_every_method() -> None:
     """Every method has an operation and an action; the writing ones are known."""
     assert set(requests.METHODS) == set(requests.OPERATION_OF_METHOD)
     assert set(requests.OPERATION_OF_METHOD.values()) == set(requests.ACTION_OF_OPERATION)
-    assert {"put", "post", "delete"} == requests.WRITE_OPERATIONS
+    assert {"put", "post", "delete", "form", "initiate", "multipart"} == requests.WRITE_OPERATIONS
+    assert requests.MAKES_KEYS <= requests.WRITE_OPERATIONS

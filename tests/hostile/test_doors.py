@@ -366,7 +366,7 @@ OWN: dict[str, tuple[Door, dict[str, Any]]] = {
         {
             "empty": "", "capitals": "URL", "star": "*", "dots": "..", "LF": "url\n", "NUL": "url\x00",
             "slash at the end": "url/", "below": "url/credentials", "upwards": "url/../credentials", "space": "url ",
-            "suffix": "url.json", "fullwidth": "\uff55rl", "form": "form", "admin": "admin", "long": "u" * 5000,
+            "suffix": "url.json", "fullwidth": "\uff55rl", "admin": "admin", "long": "u" * 5000,
             "another shape": ("credentials", 400, "invalid_request"),
         },
     ),

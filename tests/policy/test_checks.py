@@ -273,9 +273,6 @@ SHAPES += [
 
 LATER_FIELDS = [
     Mistake("read", {"rate": "60/minute"}, "rate", LATER, {}),
-    Mistake("upload", {"vends": ["url", "form"]}, "vends[1]", LATER, {"vends": ["url", "signature"]}),
-    Mistake("upload", {"vends": ["multipart"]}, "vends[0]", LATER, {}),
-    Mistake("read", {"vends": ["url", "confirm"]}, "vends[1]", LATER, {}),
     Mistake("read", {"key": "/", "inputs": {}}, "key", LATER, {"key": "a", "inputs": {}}),
 ]
 
@@ -406,7 +403,64 @@ FIELDS = [
         "window_seconds",
         {"params": {"response-cache-control": {"const": "x"}}},
     ),
-    Mistake("upload", {"content.part_bytes": 8388608}, "content.part_bytes", "multipart", {}),
+    Mistake(
+        "upload",
+        {"content.part_bytes": 8388608},
+        "content.part_bytes",
+        "multipart",
+        {"content.part_bytes": 8388608, "vends": ["url", "multipart"]},
+    ),
+    Mistake("upload", {"vends": ["form"]}, "methods", "leave it out", {"vends": ["form"], "methods": ...}),
+    Mistake(
+        "upload",
+        {"vends": ["multipart"], "methods": ..., "key": "a/{uuid}.{ext}"},
+        "key",
+        "needs a claim",
+        {"vends": ["multipart"], "methods": ...},
+    ),
+    Mistake(
+        "upload",
+        {"vends": ["multipart"], "methods": ..., "content.max_bytes": 10_001 * 2**20, "content.part_bytes": 2**20},
+        "content",
+        "part_bytes must be at least",
+        {"vends": ["multipart"], "methods": ..., "content.max_bytes": 10_000 * 2**20, "content.part_bytes": 2**20},
+    ),
+    Mistake(
+        "upload",
+        {"vends": ["url", "multipart"], "content.max_bytes": 6 * 2**30},
+        "content.max_bytes",
+        "PUT and forms",
+        {"vends": ["multipart"], "methods": ..., "content.max_bytes": 6 * 2**30},
+    ),
+    Mistake(
+        "upload",
+        {"vends": ["form"], "methods": ..., "params": {"a": {"const": "b"}}},
+        "params.a",
+        "no parameters",
+        {"vends": ["form"], "methods": ...},
+    ),
+    Mistake(
+        "read",
+        {"vends": ["confirm"], "methods": ..., "headers": {"Range": {"pattern": ".*"}}},
+        "headers.Range",
+        "nothing on this route takes it",
+        {"vends": ["confirm"], "methods": ...},
+    ),
+    Mistake(
+        "upload",
+        {"vends": ["form"], "methods": ..., "headers": {"success_action_redirect": {"pattern": ".*"}}},
+        "headers.success_action_redirect",
+        "const https URL",
+        {"vends": ["form"], "methods": ..., "headers": {"success_action_redirect": {"const": "https://a.test/done"}}},
+    ),
+    Mistake(
+        "upload",
+        header("success_action_redirect", const="https://a.test"),
+        "headers.success_action_redirect",
+        "a route of its own",
+        {},
+    ),
+    Mistake("read", {"vends": ["url", "multipart"], **window(60)}, "expires.window_seconds", "multipart", window(60)),
     Mistake("upload", {"content": {"part_bytes": 8388608}}, "content", "types or max_bytes", {}),
     Mistake(
         "read", {"tests": [{**ASKED, "expect": "denied"}]}, "tests[0].expect", "'key_not_allowed'", {"tests": [ASKED]}

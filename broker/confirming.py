@@ -1,0 +1,58 @@
+"""Whether an upload has arrived, and whether it is what the policy wants: one HEAD, with a credential of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.cos.client import Answer, NoAnswer
+from broker.cos.signing import Window
+from broker.credentials.cache import CredentialCache
+from broker.errors import NotFound, UpstreamError, quoted
+from broker.identity.principals import Principal
+from broker.policy.asks import Ask
+from broker.policy.routes import Route
+from broker.policy.templates import ProvenClaims
+
+TIMEOUT_SECONDS = 3.0  # for each step of the HEAD
+_SIGNED_SECONDS = 60
+Send = Callable[..., Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """An object as it is. `problems` are the codes of what the policy would not have let in; none: it satisfies."""
+
+    bucket: str
+    key: str
+    content_type: str
+    content_length: int
+    etag: str
+    problems: tuple[str, ...]
+
+
+def confirm(
+    route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cache: CredentialCache, now: int, send: Send
+) -> Confirmation:
+    """What an object is. Raises RequestError (404 `object_not_found`), UpstreamError (`cos_refused`, or STS's)."""
+    order = route.order(ask, claims, now)
+    credential, now = cache.get(order.demand, now, principal)
+    request = order.request
+    assert request is not None  # noqa: S101  a confirmation is a HEAD
+    url = credential.signer.presigned_url(request, Window(now - _SIGNED_SECONDS, now + _SIGNED_SECONDS))
+    try:
+        answer = send("HEAD", url, {}, timeout_seconds=TIMEOUT_SECONDS)
+    except NoAnswer as error:
+        raise UpstreamError("cos_refused", str(error)) from None
+    if answer.status == 404:
+        raise NotFound("object_not_found", f"there is no object {quoted(request.key)}")
+    if answer.status != 200:
+        raise UpstreamError("cos_refused", f"COS answered HEAD with {answer.status}")
+    return _confirmation(route, request.key, answer)
+
+
+def _confirmation(route: Route, key: str, answer: Answer) -> Confirmation:
+    content_type = answer.headers.get("content-type", "")
+    length = int(answer.headers.get("content-length") or 0)
+    problems = route.content.problems(content_type, length)
+    return Confirmation(route.document.bucket, key, content_type, length, answer.headers.get("etag", ""), problems)
