@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -21,10 +23,35 @@ UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
 PLACE = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/"
 
 
+# What the samples have no reason to hold.
+ODD = {
+    "reads-first": {
+        "vends": ["url"],
+        "methods": ["GET", "PUT"],
+        "key": "odd/{principal.sub}/{folder}/{uuid}.{ext}",
+        "inputs": {"folder": {}, "ext": {}},
+        "content": {"types": ["audio/*"]},
+        "headers": {"Content-Language": {"enum": ["de", "en"], "required": True}},
+        "params": {"mode": {"const": "m"}, "page": {"pattern": "[0-9]+", "required": True}},
+    },
+    "parted": {
+        "vends": ["url", "download-url"],
+        "methods": ["PUT"],
+        "key": "parted/{principal.sub}/{name}",
+        "inputs": {"name": {}},
+    },
+}
+
+
 @pytest.fixture(scope="module")
-def routes():
-    """The repository's samples."""
-    return catalog.load(REPOSITORY / "policies", Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com"))
+def routes(tmp_path_factory):
+    """The repository's samples, and the odd ones."""
+    folder = tmp_path_factory.mktemp("explaining") / "policies"
+    shutil.copytree(REPOSITORY / "policies", folder)
+    for name, policy in ODD.items():
+        place = {"bucket": "examplebucket-1250000000", "region": "ap-guangzhou"}
+        (folder / f"{name}.json").write_text(json.dumps({**place, **policy}))
+    return catalog.load(folder, Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com"))
 
 
 @pytest.fixture
@@ -64,6 +91,7 @@ class TestExplanation:
             ("private-files", [("get", ("url", "download-url")), ("head", ("url",))]),
             ("avatar-download", [("get", ("download-url",))]),
             ("user-folder", [("credentials", ("credentials",))]),
+            ("parted", [("put", ("url",)), ("get", ("download-url",))]),
         ],
     )
     def test_credentials(self, explained, route, held):
@@ -78,12 +106,24 @@ class TestExplanation:
             ("avatar-download", {"inputs": {"ext": "png"}}, None, "give --key: GET names an existing object"),
             ("avatar-download", {"key": f"avatars/u1/{UUID}.png"}, f"avatars/u1/{UUID}.png", ""),
             ("user-folder", {}, None, "the holder of the keys chooses one"),
+            ("reads-first", {}, None, "give --input ext=…, --input folder=…, or --key"),
+            ("reads-first", {"inputs": {"folder": "a"}}, None, "give --input ext=…, or --key"),
         ],
     )
     def test_key(self, explained, route, asked, key, why):
         """The key if it can be told, else what it takes."""
         found = explained(route, **asked)
         assert (found.key, found.why) == (key, why)
+
+    def test_generated_key(self, explained):
+        """The key of an upload is told wherever the policy has PUT: the broker makes its generated parts."""
+        found = explained("reads-first", inputs={"folder": "a", "ext": "png"})
+        assert re.fullmatch(r"odd/u1/a/[0-9a-f-]{36}\.png", found.key)
+
+    def test_signed_parameters(self, explained):
+        """Parameters that the broker adds are told like headers."""
+        lines = list(layout.lines(explained("reads-first"), None))
+        assert "signed      mode: m" in lines
 
     def test_refused_key(self, explained):
         """A key that the route refuses is refused."""
@@ -180,6 +220,33 @@ class TestLocks:
         lines = tried(explained("private-files"), "GET files/u1/a?versionId=v1")
         assert "refuses, param_not_allowed" in lines[0]
         assert "                statement 1 demands that cos:versionid is empty, got 'v1'" in lines
+
+    def test_required(self, explained):
+        """What an ask must carry is added as far as it is not given, to uploads what the content needs, too."""
+        found = explained("reads-first", params={"page": "1"})
+        assert tried(found, f"PUT odd/u1/a/{UUID}.png")[0] == (
+            "  broker      grants it by url, with Content-Type: audio/x, Content-Language: de"
+        )
+        assert tried(found, f"GET odd/u1/a/{UUID}.png")[0] == "  broker      grants it by url"
+        given = explained("reads-first", params={"page": "1"}, headers={"content-language": "en"})
+        assert tried(given, f"PUT odd/u1/a/{UUID}.png")[0] == (
+            "  broker      grants it by url, with Content-Type: audio/x"
+        )
+
+    @pytest.mark.parametrize(
+        ("asked", "query", "answer"),
+        [
+            ({}, "", "refuses, param_required"),
+            ({}, "?page=1", "grants"),
+            ({"page": "1"}, "", "grants"),
+            ({"page": "x"}, "?page=1", "grants"),
+            ({"page": "1"}, "?page=x", "refuses, param_not_allowed"),
+        ],
+    )
+    def test_parameters(self, explained, asked, query, answer):
+        """Parameters may be given with the ask or in the request, whose own word counts."""
+        broker, *_ = tried(explained("reads-first", params=asked), f"GET odd/u1/a/{UUID}.png{query}")
+        assert broker.removeprefix("  broker      ").startswith(answer)
 
     def test_anonymous(self, explained):
         """Everybody's route is explained for nobody in particular."""

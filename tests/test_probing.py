@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Iterator
@@ -16,15 +17,25 @@ from broker.cli import main
 from broker.cos import client
 from broker.cos.client import Answer, NoAnswer
 from broker.cos.signing import Request, Signer, Window
+from broker.credentials.credential import Credential
+from broker.credentials.scope import Scope
 from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
 from broker.errors import ConfigurationError, Forbidden, Refused, UpstreamError
 from broker.identity.principals import Principal
+from broker.policy import parsing
+from broker.policy.checks import check
+from broker.policy.limits import Limits
+from broker.policy.routes import Route, compile_route
 from broker.probing import running
-from broker.probing.doors import Given
+from broker.probing.attempts import Foreign, foreign
+from broker.probing.cloud import Cloud, Hands
+from broker.probing.doors import PICTURE as PICTURE_BYTES
+from broker.probing.doors import Given, content, doors
 from broker.probing.verdicts import Attempt, Verdict, verdict
 from broker.settings import Settings
 from tests.conftest import ACCOUNT, BUCKET
+from tests.doubles import NOW
 
 CLAIMS = {"sub": "u1", "scope": "avatars:write folder:keys", "tenant": "acme", "role": "owner"}
 U1 = [part for name, value in CLAIMS.items() for part in ("--as", f"{name}={value}")]
@@ -115,7 +126,10 @@ class World:
         self.emulator = cloud
         self.environ = environ
         self.catalog, opened = running.opened(Settings.from_environ(environ, serving=False), system_clock)
-        self.cloud = replace(opened, early_seconds=0.2)
+        self.issued: list[Scope] = []
+        self.cloud = replace(
+            opened, early_seconds=0.2, issue=lambda scope: self.issued.append(scope) or opened.issue(scope)
+        )
         self.told: list[Attempt] = []
 
     def probe(self, route: str, claims: dict[str, str] = CLAIMS, **given: object) -> list[str]:
@@ -198,6 +212,23 @@ class TestPromisesKept:
             "a byte more",
             "clean-up",
         }
+
+    def test_one_credential_for_two_doors(self, world):
+        """Doors with one scope share a credential; each has one more for finding and one for cleaning up."""
+        world.probe("avatars")
+        assert [attempt.name.partition(":")[0] for attempt in world.told if "inside" in attempt.name] == [
+            "url PUT",
+            "signature PUT",
+        ]
+        assert len(world.issued) == len(set(world.issued))
+
+    def test_clean_up_reaches_what_may_be_made(self, world):
+        """The credential that deletes is for the keys that an attempt might write, and for no other."""
+        world.probe("private-files")
+        statements = [json.loads(scope.document)["statement"][0] for scope in world.issued]
+        keys = [one["resource"] for one in statements if "name/cos:DeleteObject" in one["action"]]
+        assert [len(one) for one in keys] == [1] * len(keys)
+        assert all("/files/u1/cos-broker-probe-" in resource for [resource] in keys)
 
     def test_existing_object_read(self, world):
         """Reading what exists is allowed, too; a credential for a folder tries its writes beside it."""
@@ -410,6 +441,371 @@ class TestAsks:
             world.probe(route, headers={"Content-Length": length})
 
 
+VERSION = "MTg0NDUwNDcxOTY4NzQ3OTg5NzE"
+
+
+def compiled(**policy: object) -> Route:
+    """A route of its own."""
+    parsed, problems, unsound = parsing.parse({**PLACE, **policy})
+    limits = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")
+    assert [*problems, *check(parsed, unsound, limits)] == []
+    return compile_route("route", parsed, limits)
+
+
+class CosDouble:
+    """A cloud that answers as scripted (200 without a script) and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.script: list[int | Answer | NoAnswer] = []
+        self.asked: list[str] = []
+        self.scopes: list[Scope] = []
+        self.sent: tuple[str, dict[str, str], float] | None = None
+        self.cloud = Cloud(self.issue, lambda: NOW, self.send)
+
+    def issue(self, scope: Scope) -> Credential:
+        """A credential."""
+        self.scopes.append(scope)
+        return Credential("AKID", "KEY", "TOKEN", NOW, NOW + 1800, "request")
+
+    def send(self, method, url, headers, body=b"", *, timeout_seconds=None) -> Answer:
+        """The next answer."""
+        self.sent = (url, headers, timeout_seconds)
+        version = url.partition("versionId=")[2].partition("&")[0]
+        self.asked.append(f"{method} {url.partition('.com/')[2].partition('?')[0]} {version}".rstrip())
+        answer = self.script.pop(0) if self.script else 200
+        if isinstance(answer, NoAnswer):
+            raise answer
+        return answer if isinstance(answer, Answer) else Answer(answer, {}, "")
+
+
+class TestHands:
+    """What is kept of what may have been made, and how it is removed."""
+
+    @pytest.fixture
+    def cos(self) -> CosDouble:
+        """A cloud that is not there."""
+        return CosDouble()
+
+    @pytest.fixture
+    def hands(self, cos) -> Hands:
+        """Hands on two keys."""
+        return Hands(cos.cloud, compiled(vends=["url"], methods=["GET"], key="a/b"), ["k", "j", "k"], "HeadObject")
+
+    def request(self, method: str, key: str = "k") -> Request:
+        """A request of the probe."""
+        return Request(method, "https://b.com", key, {"Host": "b.com", "x-a": "1"}, {})
+
+    @pytest.mark.parametrize(
+        ("method", "answer", "busy"),
+        [
+            ("PUT", 200, True),
+            ("POST", 200, True),
+            ("PUT", 409, True),
+            ("PUT", 500, True),
+            ("PUT", NoAnswer("no answer"), True),
+            ("PUT", 403, False),
+            ("POST", 405, False),
+            ("GET", 200, False),
+            ("DELETE", 204, False),
+            ("DELETE", Answer(204, {"x-cos-version-id": "v"}, ""), True),
+            ("DELETE", Answer(403, {"x-cos-version-id": "v"}, ""), False),
+            ("GET", Answer(200, {"x-cos-version-id": "v"}, ""), False),
+        ],
+    )
+    def test_watched(self, cos, hands, method, answer, busy):
+        """What may have made something is remembered; a refusal, or reading, makes nothing."""
+        cos.script = [answer]
+        request = self.request(method)
+        with contextlib.suppress(NoAnswer):
+            hands.watch(request, lambda: cos.cloud.ask(request, cos.issue(cos.scopes[0])))
+        assert hands.busy is busy
+
+    def test_refused_after_all(self, cos, hands):
+        """A refusal says nothing of what was made before."""
+        hands.watch(self.request("PUT"), lambda: Answer(200, {}, ""))
+        hands.watch(self.request("PUT"), lambda: Answer(403, {}, "AccessDenied"))
+        assert hands.clean() == []
+        assert (cos.asked, hands.busy, hands.clean()) == (["DELETE k"], False, [])
+
+    def test_versions(self, cos, hands):
+        """Versions are deleted each by its name, markers of deletions, too; never by one more marker."""
+        for method, version in (("PUT", "v2"), ("PUT", "v1"), ("DELETE", "v3")):
+            answer = Answer(200, {"x-cos-version-id": version}, "")
+            hands.watch(self.request(method), lambda answer=answer: answer)
+        assert hands.clean() == []
+        assert cos.asked == ["DELETE k v1", "DELETE k v2", "DELETE k v3"]
+
+    @pytest.mark.parametrize(
+        ("script", "left"),
+        [
+            ([200], []),
+            ([204], []),
+            ([404], []),
+            ([NoAnswer("no answer"), 204], []),
+            ([503, 404], []),
+            ([NoAnswer("no answer"), Answer(503, {}, "SlowDown")], ["k (DELETE got 503 SlowDown)"]),
+            ([403, NoAnswer("no answer")], ["k (no answer)"]),
+        ],
+    )
+    def test_second_try(self, cos, hands, script, left):
+        """What fails is tried once more; then the key is named with the last reason, and tried again when asked."""
+        hands.suspect("k")
+        cos.script = list(script)
+        assert (hands.clean(), hands.busy) == (left, bool(left))
+        assert cos.asked == ["DELETE k"] * len(script)
+
+    @pytest.mark.parametrize(
+        ("answer", "exists"), [(200, True), (404, False), (403, None), (503, None), (NoAnswer("no answer"), None)]
+    )
+    def test_find(self, cos, hands, answer, exists):
+        """Whether an object exists is known from 200 and 404 alone."""
+        cos.script = [answer]
+        assert hands.find("k")[0] is exists
+        assert cos.asked == ["HEAD k"]
+
+    def test_signed(self, cos, hands):
+        """Requests are signed for a minute, from a minute ago; what is added is sent beside what is signed."""
+        cos.cloud.ask(self.request("PUT"), cos.issue(cos.scopes[0]), b"", {"x-a": "2", "x-b": "3"}, 0.5)
+        url, headers, timeout_seconds = cos.sent
+        assert f"q-sign-time={NOW - 60}%3B{NOW + 60}" in url
+        assert "q-header-list=host%3Bx-a&" in url
+        assert (headers, timeout_seconds) == ({"Host": "b.com", "x-a": "2", "x-b": "3"}, 0.5)
+
+    @pytest.mark.parametrize(("duration", "seconds"), [(1799, 1799), (1801, 1800)])
+    def test_scope(self, cos, duration, seconds):
+        """Its credential is for these keys and actions, by the route's role, for half an hour at most."""
+        terms = {"duration_seconds": duration, "role_arn": "qcs::cam::uin/1:roleName/r", "external_id": "abc"}
+        route = compiled(vends=["url"], methods=["GET"], key="a/b", credential=terms)
+        Hands(cos.cloud, route, ["k", "j", "k"], "HeadObject", "DeleteObject")
+        [scope] = cos.scopes
+        [statement] = json.loads(scope.document)["statement"]
+        assert [one.rpartition("/")[2] for one in statement["resource"]] == ["j", "k"]
+        assert statement["action"] == ["name/cos:HeadObject", "name/cos:DeleteObject"]
+        assert (scope.duration_seconds, scope.role_arn, scope.external_id) == (
+            seconds,
+            "qcs::cam::uin/1:roleName/r",
+            "abc",
+        )
+
+
+class TestDoors:
+    """The ways in, and what each is tried with."""
+
+    @pytest.mark.parametrize(
+        ("headers", "sent"),
+        [
+            ({}, PICTURE_BYTES),
+            ({"Content-Length": "3"}, PICTURE_BYTES[:3]),
+            ({"content-length": "100"}, PICTURE_BYTES + bytes(100 - len(PICTURE_BYTES))),
+        ],
+    )
+    def test_content(self, headers, sent):
+        """An upload sends as many bytes as it declares, of a picture as far as it goes."""
+        assert content(Request("PUT", "https://b.com", "k", headers, {})) == sent
+
+    @pytest.mark.parametrize(
+        ("rules", "given"), [({}, {}), ({"x-cos-meta-*": {"pattern": "[0-9]"}}, {"x-cos-meta-b": "2"})]
+    )
+    def test_given_headers(self, rules, given):
+        """What the operator says of uploads is for uploads: other doors leave it out and open all the same."""
+        headers = {"X-A": {"pattern": "[0-9]"}, **rules}
+        route = compiled(vends=["url"], methods=["PUT", "GET"], key="a/b", content={"max_bytes": 9}, headers=headers)
+        given = {"x-a": "1", "content-length": "5", **given}
+        upload, download = doors(route, {}, Given(headers=given), NOW)
+        assert {name.lower() for name in upload.permitted["PUT"].headers} == {"host", *given}
+        assert set(download.permitted["GET"].headers) == {"Host"}
+
+    def test_headers_of_keys(self):
+        """With keys, too, what content needs is sent with uploads alone."""
+        terms = {"key": "k/{principal.sub}/{path}", "inputs": {"path": {"type": "path"}}, "content": {"max_bytes": 9}}
+        [door] = doors(compiled(vends=["credentials"], methods=["PUT", "GET"], **terms), {"sub": "u1"}, Given(), NOW)
+        sent = {method: sorted(request.headers) for method, request in door.permitted.items()}
+        assert sent == {"PUT": ["Content-Length", "Host"], "GET": ["Host"]}
+
+    def test_longest_content(self):
+        """A length of exactly a MiB is sent; one byte more is not."""
+        route = compiled(vends=["url"], methods=["PUT"], key="a/b", content={"max_bytes": 2_000_000})
+        [door] = doors(route, {}, Given(headers={"Content-Length": "1048576"}), NOW)
+        assert len(content(door.permitted["PUT"])) == 1048576
+        with pytest.raises(ConfigurationError, match="at most 1048576"):
+            doors(route, {}, Given(headers={"Content-Length": "1048577"}), NOW)
+
+    @pytest.mark.parametrize(
+        ("methods", "writes"),
+        [(["GET", "HEAD"], False), (["GET", "PUT"], True), (["DELETE"], True), (["POST"], True)],
+    )
+    def test_writes(self, methods, writes):
+        """Which doors may change objects; and a link lives as long as the policy lets it."""
+        found = doors(compiled(vends=["url"], methods=methods, key="a/b"), {}, Given(), NOW)
+        assert any(door.writes for door in found) is writes
+        assert {door.order.expires_in for door in found} == {900}
+
+    @pytest.mark.parametrize(
+        ("types", "declared"),
+        [
+            (["image/png", "audio/*"], "image/png"),
+            (["image/*"], "image/png"),
+            (["audio/*"], "audio/x-cos-broker-probe"),
+            (["font/*", "image/png"], "font/x-cos-broker-probe"),
+        ],
+    )
+    def test_type(self, types, declared):
+        """The first type that the policy admits, of a range one that nobody has."""
+        headers = {"Content-Disposition": {"const": "attachment"}}
+        route = compiled(vends=["url"], methods=["PUT"], key="a/b", content={"types": types}, headers=headers)
+        [door] = doors(route, {}, Given(), NOW)
+        assert door.permitted["PUT"].headers["Content-Type"] == declared
+
+    def test_required(self):
+        """Of every list that must be given the first value is, unless the operator has given another."""
+        rule = {"enum": ["1", "2"], "required": True}
+        terms = {"headers": {"X-A": rule, "X-B": rule}, "params": {"pageSize": rule}, "credential": {"scope": "object"}}
+        route = compiled(vends=["url"], methods=["PUT"], key="a/{name}", inputs={"name": {"enum": ["x", "y"]}}, **terms)
+        [door] = doors(route, {}, Given(headers={"x-b": "2"}), NOW)
+        request = door.permitted["PUT"]
+        sent = {name.lower(): value for name, value in request.headers.items()}
+        assert (sent["x-a"], sent["x-b"], request.params, request.key) == ("1", "2", {"pageSize": "1"}, "a/x")
+
+
+class TestForeign:
+    """Everything foreign that is tried, as data: T stands for what the probe makes up."""
+
+    def tried(self, **policy: object) -> list[list[str]]:
+        """What each attempt of each door sends: method, key, and what else it carries beside Host."""
+        route = compiled(**policy)
+        claims = route.admit(Principal(CLAIMS))
+        return [
+            [self.line(one).replace(door.token, "T") for one in foreign(route, claims, door)]
+            for door in doors(route, claims, Given(), NOW)
+        ]
+
+    def line(self, one: Foreign) -> str:
+        """An attempt as a line: `no` are the statuses that refuse it beside 403."""
+        carried = {**one.request.params, **one.request.headers}
+        sent = [f"{name}={value}" for name, value in carried.items() if name != "Host"]
+        no = [f"no={status}" for status in sorted(one.refusals)]
+        return " ".join([one.request.method, one.request.key or "-", *sent, *no, *["lengthy"] * one.lengthy])
+
+    def test_folder_of_a_principal(self):
+        """Beside the folder, another principal's, the bucket, versions and methods; those inside go to a spare key."""
+        key = "t/{principal.tenant}/{principal.sub}/files/{name}"
+        assert self.tried(vends=["url"], methods=["GET"], key=key, inputs={"name": {}}) == [
+            [
+                "GET T",
+                "GET t/acme/u1/files0-T/x",
+                "GET t/acme/u10-T/files/x",
+                "GET - prefix=t/acme/u1/files/ max-keys=1 no=405",
+                f"GET t/acme/u1/files/T-2 versionId={VERSION}",
+                "PUT t/acme/u1/files/T-2 no=405",
+                "POST t/acme/u1/files/T-2 no=405",
+                "DELETE t/acme/u1/files/T-2 no=405",
+                "HEAD t/acme/u1/files/T-2 no=405",
+            ]
+        ]
+
+    def test_one_object(self):
+        """A key with more behind it, another principal's object; a version that the policy lists is not another one."""
+        versions = {"versionId": {"enum": ["v1"], "required": True}}
+        [[*tried]] = self.tried(vends=["url"], methods=["DELETE"], key="o/{principal.sub}", params=versions)
+        assert tried[:4] == [
+            "DELETE T versionId=v1",
+            "DELETE o/u10-T versionId=v1",
+            "GET - prefix=o/u1 max-keys=1 no=405",
+            f"DELETE o/u1 versionId={VERSION}",
+        ]
+
+    @pytest.mark.parametrize(
+        ("rule", "tried"), [({"pattern": "[a-z]+"}, []), ({"enum": ["v1"]}, [f"GET a/b/u1 versionId={VERSION}"])]
+    )
+    def test_versions(self, rule, tried):
+        """Versions that the policy leaves open are not tried; a key ends in the principal without a folder."""
+        terms = {"inputs": {"name": {"enum": ["b"]}}, "credential": {"scope": "object"}, "params": {"versionId": rule}}
+        [[*found]] = self.tried(vends=["url"], methods=["GET"], key="a/{name}/{principal.sub}", **terms)
+        assert found[:-4] == ["GET T", "GET a/b/u10-T", "GET - prefix=a/b/u1 max-keys=1 no=405", *tried]
+
+    def test_folder_of_all(self):
+        """Where one credential is for all, another principal's folder is inside: only the URL keeps them apart."""
+        terms = {"key": "r/{principal.sub}/{name}", "inputs": {"name": {}}, "credential": {"scope": "route"}}
+        [[*found]] = self.tried(vends=["url"], methods=["HEAD"], **terms)
+        assert found[:4] == [
+            "HEAD T",
+            "HEAD r0-T/x",
+            "GET - prefix=r/ max-keys=1 no=405",
+            f"HEAD r/T-2 versionId={VERSION}",
+        ]
+
+    def test_another_object_of_somebody(self):
+        """An object that is named after a principal has a neighbour of that name."""
+        terms = {"key": "o/{principal.sub}/x", "credential": {"scope": "object"}}
+        [[*found]] = self.tried(vends=["url"], methods=["GET"], **terms)
+        assert found[:3] == ["GET T", "GET o/u1/x0-T", "GET o/u10-T/x"]
+
+    def test_upload(self):
+        """An upload is tried with one thing changed at a time; POST carries the same headers."""
+        content = {"types": ["texture/x", "application/*"], "max_bytes": 50}
+        headers = {
+            "X-Cos-Acl": {"const": "public-read"},
+            "content-disposition": {"const": "attachment"},
+        }
+        terms = {"key": "u/{principal.sub}/{name}", "inputs": {"name": {}}, "content": content, "headers": headers}
+        rest = "X-Cos-Acl=public-read content-disposition=attachment"
+        [[*found]] = self.tried(vends=["url"], methods=["PUT"], **terms)
+        assert [sorted(line.split()) for line in found[3:]] == [
+            sorted(line.split())
+            for line in (
+                f"POST u/u1/T-2 Content-Length=50 Content-Type=texture/x {rest} no=405",
+                "GET u/u1/T-2 no=405",
+                "DELETE u/u1/T-2 no=405",
+                "HEAD u/u1/T-2 no=405",
+                "PUT u/u1/T-2 Content-Length=50 Content-Type=texture/x x-cos-acl=private "
+                "content-disposition=attachment",
+                f"PUT u/u1/T-2 Content-Length=50 Content-Type=text/html {rest}",
+                f"PUT u/u1/T-2 Content-Length=51 Content-Type=texture/x {rest} lengthy",
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        ("types", "other"),
+        [
+            (["image/png", "tex/*"], "text/html"),
+            (["text/*"], "application/x-cos-broker-probe"),
+            (["text/html", "application/*"], "x-cos-broker/probe"),
+        ],
+    )
+    def test_another_type(self, types, other):
+        """The other type is one that the policy does not admit."""
+        terms = {
+            "key": "u/{principal.sub}/{name}",
+            "inputs": {"name": {}},
+            "content": {"types": types},
+            "headers": {"Content-Disposition": {"const": "attachment"}},
+        }
+        [[*found]] = self.tried(vends=["url"], methods=["PUT"], **terms)
+        assert f"Content-Type={other}" in found[-1]
+
+    @pytest.mark.parametrize(
+        ("rule", "other"),
+        [
+            (None, ["x-cos-acl=public-read"]),
+            ({"enum": ["public-read"]}, ["x-cos-acl=private"]),
+            ({"enum": ["private"]}, ["x-cos-acl=public-read"]),
+            ({"enum": ["private", "public-read"]}, []),
+        ],
+    )
+    def test_keys(self, rule, other):
+        """Handed-out keys are tried elsewhere with each of their methods, and with an ACL that the policy lacks."""
+        terms = {
+            "key": "k/{principal.sub}/{path}",
+            "inputs": {"path": {"type": "path"}},
+            "headers": {} if rule is None else {"x-cos-acl": rule},
+        }
+        [[*found]] = self.tried(vends=["credentials"], methods=["PUT", "GET"], **terms)
+        assert [line.split()[:2] for line in found[:6]] == [
+            [method, key] for key in ("T", "k/u10-T/x") for method in ("PUT", "GET")
+        ] + [["GET", "-"], ["GET", "k/u1/T-2"]]
+        assert [part for line in found for part in line.split() if part.startswith("x-cos-acl")] == other
+
+
 class TestTrouble:
     """Failures on the way: told as such, and cleaned up after."""
 
@@ -564,6 +960,11 @@ class TestVerb:
     [
         ("GET", 200, "", Verdict.ALLOWED),
         ("DELETE", 204, "", Verdict.ALLOWED),
+        ("GET", 300, "", Verdict.UNTOLD),
+        ("GET", 304, "", Verdict.ALLOWED),
+        ("GET", 412, "PreconditionFailed", Verdict.ALLOWED),
+        ("GET", 416, "InvalidRange", Verdict.ALLOWED),
+        ("HEAD", 403, "SignatureDoesNotMatch", Verdict.UNTOLD),
         ("GET", 404, "NoSuchKey", Verdict.ALLOWED),
         ("GET", 404, "NoSuchBucket", Verdict.UNTOLD),
         ("GET", 501, "NotImplemented", Verdict.ALLOWED),

@@ -18,6 +18,7 @@ import pytest
 from broker.policy.catalog import Catalog, Folder
 from broker.policy.limits import Limits
 from broker.reloading import POLL_SECONDS, Policies
+from tests.doubles import Threads
 
 READ = {
     "vends": ["url"],
@@ -71,6 +72,70 @@ def test_no_thread_before_the_first_ask(world):
     for _ in range(3):
         policies()
     assert len(threads()) == before + 1
+    assert all(thread.daemon for thread in threads())  # else the process would never end
+
+
+def test_first_asks_at_once(world):
+    """However many ask first, one after another looks, and one thread follows the folder."""
+    before = len(threads())
+    inside, overlaps, arrived = threading.Lock(), [], threading.Semaphore(0)
+
+    def clock_ns() -> int:
+        if not inside.acquire(blocking=False):
+            overlaps.append(1)
+            return time.time_ns()
+        for _ in range(8):
+            arrived.acquire(timeout=1)
+        inside.release()
+        arrived.release(8)
+        return time.time_ns()
+
+    policies = Policies(Folder(world.path, LIMITS), clock_ns, world.observed.append)
+
+    def ask(number: int) -> str:
+        arrived.release()
+        return world.says(policies)
+
+    assert Threads(8, ask).join() == ["1"] * 8
+    assert (len(threads()), overlaps) == (before + 1, [])
+
+
+def test_thread_that_has_looked(world):
+    """A thread that has looked holds nothing that nobody else uses: it ends, too."""
+    looked = threading.Event()
+    before = set(threads())
+
+    def clock_ns() -> int:
+        if threading.current_thread().name == "policies":
+            looked.set()
+        return time.time_ns()
+
+    policies = Policies(Folder(world.path, LIMITS), clock_ns, world.observed.append)
+    policies()
+    [thread] = set(threads()) - before
+    assert looked.wait(3)
+    del policies
+    gc.collect()
+    thread.join(3)
+    assert not thread.is_alive()
+
+
+def test_mistake_alone(world, caplog):
+    """A mistake that changes no route is told once, to who watches, too; so is its end."""
+    caplog.set_level(logging.INFO, logger="broker.policies")
+    policies = world.open()
+    (world.path / "b.json").write_text("{")
+    policies.refresh()
+    world.write("2")
+    policies.refresh()
+    (world.path / "b.json").unlink()
+    policies.refresh()
+    assert [(one.generation, len(one.problems)) for one in world.observed] == [(1, 0), (1, 1), (2, 1), (2, 0)]
+    assert [(one.levelname, one.getMessage().partition(":")[0]) for one in caplog.records] == [
+        ("WARNING", "not served as it stands"),
+        ("INFO", "policies changed, generation 2"),
+        ("INFO", "the policy folder is sound again"),
+    ]
 
 
 def test_first_ask(world):
@@ -195,8 +260,8 @@ def test_failed_first_look(world):
     assert policies._thread.is_alive()
 
 
-def test_mistake_of_ours(world):
-    """Even a look that fails as nobody foresaw does not end the looking."""
+def test_mistake_of_ours(world, caplog):
+    """Even a look that fails as nobody foresaw does not end the looking; it is told as the mistake that it is."""
     policies = world.open()
     policies()
     failed = threading.Event()
@@ -214,6 +279,8 @@ def test_mistake_of_ours(world):
     while world.says(policies) != "2":
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    [told] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert (told.name, told.exc_info is not None) == ("broker.policies", True)
 
 
 def test_log(world, caplog):

@@ -178,6 +178,19 @@ class TestUrl:
         assert signed["q-sign-time"] == signed["q-key-time"] == [f"{NOW - BACKDATE_SECONDS};{NOW + seconds}"]
         assert (grant.expires_in, grant.expires_at) == (seconds, NOW + seconds)
 
+    def test_slow_credential(self, world):
+        """A URL is signed from the second its credential is there, not from the one it was asked for in."""
+        issue = world.issuer.issue
+
+        def slowly(scope, permit):
+            world.clock.tick(7)
+            return issue(scope, permit)
+
+        world.issuer.issue = slowly
+        grant = world.vend("read", "url", method="GET", inputs={"name": "a"})
+        assert parse_qs(urlsplit(grant.url).query)["q-sign-time"] == [f"{NOW + 7 - 60};{NOW + 7 + 300}"]
+        assert (grant.expires_in, grant.expires_at) == (300, NOW + 307)
+
     def test_headers_and_params(self, world):
         """All that must be sent besides Host is listed; all of it, and every parameter, is signed."""
         grant = world.vend("read", "url", method="PUT", inputs={"name": "a"}, params={"p": "é"})

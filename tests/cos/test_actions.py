@@ -18,8 +18,10 @@ from broker.cos import actions
         ("PUT", "a", ["acl"], "PutObjectACL"),
         ("GET", "a", ["ACL"], "GetObjectACL"),
         ("PUT", "a", ["partNumber", "uploadId"], "UploadPart"),
+        ("PUT", "a", ["partNumber"], "UploadPart"),
         ("POST", "a", ["uploads"], "InitiateMultipartUpload"),
         ("DELETE", "a", ["uploadId"], "AbortMultipartUpload"),
+        ("POST", "a", ["select", "select-type"], "GetObject"),
         ("GET", "a", ["versionId"], "GetObject"),
         ("GET", "a", ["response-content-type", "imageMogr2/thumbnail/200x"], "GetObject"),
         ("GET", "", [], "GetBucket"),
@@ -28,6 +30,8 @@ from broker.cos import actions
         ("GET", "", ["uploads"], "ListMultipartUploads"),
         ("GET", "", ["versions"], "GetBucketObjectVersions"),
         ("POST", "", ["delete"], "DeleteObject"),
+        ("POST", "", [], "PostObject"),
+        ("GET", "", ["Prefix", "Max-Keys"], "GetBucket"),
     ],
 )
 def test_action(method, key, params, action):
@@ -52,6 +56,8 @@ def test_unknown_method():
     ("method", "headers", "params", "values"),
     [
         ("PUT", {"content-type": "a/b", "content-length": "5", "range": "x"}, {},
+         {"cos:content-type": "a/b", "cos:content-length": "5"}),
+        ("POST", {"content-type": "a/b", "content-length": "5"}, {},
          {"cos:content-type": "a/b", "cos:content-length": "5"}),
         ("GET", {"content-type": "a/b", "x-cos-acl": "private"}, {"versionid": "v", "mode": "m"},
          {"cos:x-cos-acl": "private", "cos:versionid": "v"}),

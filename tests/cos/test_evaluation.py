@@ -419,7 +419,9 @@ class TestUnknown:
             {**KNOWN, "condition": {"date_greater_than": {}}},
             {**KNOWN, "condition": {"string_equal": {"cos:nothing": "x"}}},
             {**KNOWN, "condition": {"string_like": {"cos:content-type": "im*/png"}}},
+            {**KNOWN, "condition": {"string_like_if_exist": {"cos:content-type": "im*/png"}}},
             {**KNOWN, "resource": "qcs::cos:*:uid/1:b-1/a"},
+            {**KNOWN, "resource": f"{RESOURCE}*a"},
             {**KNOWN, "action": "name/cos:*Object"},
             {**KNOWN, "principal": "*"},
             {"effect": "allow", "not_action": "name/cos:GetObject", "resource": "*"},
@@ -428,8 +430,9 @@ class TestUnknown:
     def test_unknown_after_a_deny(self, statement: dict[str, Any]) -> None:
         """A deny that would win does not hide it."""
         document = {"version": "2.0", "statement": [{**self.KNOWN, "effect": "deny"}, statement]}
-        with pytest.raises(evaluation.UnknownCondition):
-            evaluation.evaluate(document, GET, f"{RESOURCE}a", {})
+        for decide in (evaluation.evaluate, evaluation.readings):
+            with pytest.raises(evaluation.UnknownCondition):
+                decide(document, GET, f"{RESOURCE}a", {})
 
     def test_unknown_version(self) -> None:
         """Only version 2.0 is understood."""
@@ -487,6 +490,12 @@ class TestReadings:
             "cos:content-type is image/png or image/jpeg",
             "cos:content-length is at most 9",
         )
+
+    def test_empty_value(self) -> None:
+        """An empty value is one that the request carries."""
+        found = self.read(values={**self.FIT, "cos:content-type": ""})
+        assert found.misses == ("demands that cos:content-type is image/png or image/jpeg, got ''",)
+        assert found.provisos == ()
 
     @pytest.mark.parametrize("action", [PUT, GET])
     @pytest.mark.parametrize("key", ["u1/a", "u1", "u2/a"])

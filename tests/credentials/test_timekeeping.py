@@ -62,6 +62,13 @@ class TestMeasured:
         keeper.observe(NOW, 0, keeper.steps)
         assert (keeper(), keeper.doubtful) == (NOW, False)
 
+    @pytest.mark.parametrize("seconds", [1200, -1200])
+    def test_step_before_the_question(self, keeper, clock, seconds):
+        """A step that nobody has seen when the question is sent does not overtake its answer."""
+        clock.step(seconds)
+        keeper.observe(NOW, 0, keeper.steps)
+        assert (keeper(), keeper.doubtful, keeper.steps) == (NOW, False, 1)
+
     def test_told(self, clock):
         """Whoever wants to know the skew is told each time it is measured."""
         told = []
@@ -110,6 +117,18 @@ class TestSteps:
         assert keeper() == NOW + 3600
         keeper.observe(NOW, 0)
         assert (keeper(), keeper.skew_seconds) == (NOW, 0)
+
+    @pytest.mark.parametrize(("seconds", "steps"), [(4, 0), (-4, 0), (5, 1), (-5, 1)])
+    def test_smallest(self, keeper, clock, seconds, steps):
+        """Less than five seconds is no step, in either direction."""
+        clock.step(seconds)
+        assert (keeper.steps, keeper.steps) == (steps, steps)
+
+    def test_noticed_by_two(self):
+        """A step that another thread has noticed in between is counted once."""
+        readings = iter([NOW, NOW + 3600, NOW])
+        keeper = Timekeeper(lambda: next(readings), lambda: 1000.0)
+        assert (keeper.steps, keeper.doubtful, keeper.skew_seconds) == (0, True, 0)
 
     @pytest.mark.parametrize("seconds", [-3600, 3600])
     def test_noticed_by_an_answer(self, keeper, clock, seconds):

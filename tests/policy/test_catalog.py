@@ -109,6 +109,14 @@ class TestFolder:
         ]
         assert loaded.route("a")
 
+    def test_variables(self, folder, policy, limits):
+        """Variables are put into every file."""
+        place = {"bucket": "${POLICY_BUCKET}", "region": "${POLICY_REGION:-ap-guangzhou}"}
+        variables = {"POLICY_BUCKET": "other-1250000000"}
+        given = type(limits)(limits.policy_bytes, limits.cos_endpoint, variables)
+        loaded = catalog.load(folder(**{"a.json": policy("read", place)}), given).route("a").document
+        assert (loaded.bucket, loaded.region) == ("other-1250000000", "ap-guangzhou")
+
 
 class TestJson:
     """One reading of a file or none."""
@@ -139,8 +147,8 @@ class TestJson:
 
     @pytest.mark.parametrize(
         "content",
-        ["{", "[]", "null", {"vends": ["url"], "methods": ["GET"]}],
-        ids=["malformed", "list", "null", "shape"],
+        ["{", "[]", "null", {"vends": ["url"], "methods": ["GET"]}, " " * 262145],
+        ids=["malformed", "list", "null", "shape", "large"],
     )
     def test_illegal_name_and_content(self, folder, reported, content):
         """An illegal name and illegal content are both reported."""
@@ -163,6 +171,47 @@ MISTAKES = {
     "principals": ({"claims": {"a": {"is": 1}}}, "principals.claims.a.is", "const"),
     "rate": ("60/minute", "rate", "not supported"),
 }
+
+
+class TestBounds:
+    """How large a file may be, how deep, and where it says so."""
+
+    def test_size(self, folder, policy, reported, limits):
+        """A file of exactly 256 KiB is read; one byte more is not."""
+        text = json.dumps(policy("read", {}))
+        text += " " * (256 * 1024 - len(text))
+        path = folder(**{"a.json": text})
+        assert catalog.load(path, limits).route("a")
+        (path / "a.json").write_text(f"{text} ")
+        [(_, field, message)] = reported(path)
+        assert (field, "at most 262144 bytes" in message) == ("", True)
+
+    def test_depth(self, folder, policy, reported, limits):
+        """Sixteen levels are read; one more is not."""
+
+        def deep(levels):
+            # The file, `tests`, an example and its `ask` are four.
+            value = "".join("[" * (levels - 4)) + "]" * (levels - 4)
+            return {"tests": [{"ask": {"vend": json.loads(value)}, "expect": "invalid_request", "as": {"sub": "u1"}}]}
+
+        path = folder(**{"a.json": policy("read", deep(16))})
+        assert catalog.load(path, limits).route("a")
+        (path / "a.json").write_text(json.dumps(policy("read", deep(17))))
+        [(_, field, message)] = reported(path)
+        assert (field, "is not valid JSON" in message) == ("", True)
+
+    def test_lines(self, folder, policy, limits):
+        """Mistakes and warnings are told with their line, those of text that is no JSON, too."""
+        sound = json.dumps(policy("upload", {"headers": {"Content-Language": {"const": "de"}}}), indent=1)
+        [warning] = catalog.load(folder(**{"a.json": sound}), limits).warnings
+        assert sound.splitlines()[warning.line - 1].strip().startswith('"headers"')
+        (folder() / "a.json").write_text(sound)
+        (folder() / "b.json").write_text('{\n "vends": ["url"],\n oops\n}')
+        (folder() / "c.json").write_text(sound.replace("ap-guangzhou", "*"))
+        with pytest.raises(ConfigurationError) as caught:
+            catalog.load(folder(), limits)
+        region = next(n for n, text in enumerate(sound.splitlines(), 1) if "region" in text)
+        assert [(one.field, one.line) for one in caught.value.problems] == [("", 3), ("region", region)]
 
 
 class TestManyMistakes:

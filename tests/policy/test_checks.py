@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from broker.policy import parsing
 from broker.policy.limits import Limits
 
 META = "x-cos-meta-"
@@ -42,6 +43,7 @@ SHAPES = [
     Mistake("read", {"schema_": "x"}, "schema_", "is no field", {"$schema": "x"}),
     Mistake("read", {"expires": {"seconds": 5}}, "expires.seconds", "default_seconds, max_seconds", {}),
     Mistake("read", {"credential": {"role": "x"}}, "credential.role", "role_arn", {}),
+    Mistake("read", {"credential": {"rate": "x"}}, "credential.rate", "is no field", {}),
     Mistake(
         "read", {"inputs.name": {"regex": "a"}}, "inputs.name.regex", "is no field", {"inputs.name": {"pattern": "a"}}
     ),
@@ -395,13 +397,41 @@ FIELDS = [
         "an input in their place",
         window(60),
     ),
-    Mistake("keys", {**window(60), "methods": ["GET"]}, "expires.window_seconds", "signed requests", {}),
+    Mistake(
+        "keys",
+        {**window(60), "methods": ["GET"]},
+        "expires.window_seconds",
+        "signed requests",
+        {**window(60), "methods": ["GET"], "vends": ["url", "credentials"]},
+    ),
     Mistake(
         "download",
         {**window(60), "params": {"response-cache-control": {"const": "no-store"}}},
         "params.response-cache-control",
         "window_seconds",
         {"params": {"response-cache-control": {"const": "x"}}},
+    ),
+    Mistake(
+        "upload",
+        {**header("Content-Type", enum=["image/png"])},
+        "headers.Content-Type",
+        "content.types",
+        {**header("Content-Type", enum=["image/png"]), "content": {"max_bytes": 5}},
+    ),
+    Mistake("upload", header("X-Cos-Acl", pattern=".*"), "headers.X-Cos-Acl", "const or enum", {}),
+    Mistake(
+        "read",
+        {"params": {"pA": {"const": "a"}, "Pa": {"const": "a"}}},
+        "params.pA",
+        "stands twice",
+        {"params": {"pA": {"const": "a"}, "Pb": {"const": "a"}}},
+    ),
+    Mistake(
+        "read",
+        {"methods": ["DELETE"], **header("X-A", const="a")},
+        "headers.X-A",
+        "nothing on this route takes it",
+        {"methods": ["DELETE"], **header("If-Match", pattern="[a-z]+")},
     ),
     Mistake(
         "upload",
@@ -638,6 +668,34 @@ VENDS = [
     Mistake("keys", param("a", const="b"), "params", "must be empty", {"params": {}}),
     Mistake(
         "keys",
+        {"methods": ["GET"], "key": "shared/{path}", "credential": {"scope": "object"}},
+        "credential.scope",
+        "it is route",
+        {"methods": ["GET"], "key": "shared/{path}", "credential": {"scope": "route"}},
+    ),
+    Mistake(
+        "keys",
+        header("X-Cos-Meta-A", enum=["private"]),
+        "headers.X-Cos-Meta-A",
+        "CAM",
+        header("X-Cos-Acl", enum=["private"]),
+    ),
+    Mistake(
+        "read",
+        {"key": "files/{path}a", "inputs": {"path": {"type": "path"}}},
+        "inputs.path",
+        "whole segments",
+        {"key": "{path}", "inputs": {"path": {"type": "path"}}, "credential": {"scope": "object"}},
+    ),
+    Mistake(
+        "upload",
+        {**condition("string_equal", "cos:x-cos-storage-class", "STANDARD"), "methods": ["PUT", "HEAD"]},
+        "condition.string_equal.cos:x-cos-storage-class",
+        "has HEAD, PUT",
+        {**condition("string_equal", "cos:x-cos-storage-class", "STANDARD"), "methods": ["PUT", "POST"]},
+    ),
+    Mistake(
+        "keys",
         header("Cache-Control", const="a"),
         "headers.Cache-Control",
         "CAM cannot hold it",
@@ -737,6 +795,20 @@ VENDS = [
         "credential.min_remaining_seconds",
         "at least 960",
         {"credential": {"duration_seconds": 960}},
+    ),
+    Mistake(
+        "read",
+        {"expires": {"max_seconds": 1000}, "credential": {"duration_seconds": 1573}},
+        "expires.max_seconds",
+        "at least 1574, got 1573",
+        {"expires": {"max_seconds": 1000}, "credential": {"duration_seconds": 1574}},
+    ),
+    Mistake(
+        "read",
+        {"key": "files/{principal.sub}/{name}/{principal.tenant}", "credential": {"scope": "principal"}},
+        "key",
+        "precedes a claim",
+        {"key": "files/{principal.sub}/{principal.tenant}/{name}", "credential": {"scope": "principal"}},
     ),
     Mistake(
         "read", {"expires": {"max_seconds": 10**400}}, "expires.max_seconds", "", {"expires": {"max_seconds": 1170}}
@@ -1029,6 +1101,46 @@ class TestManyMistakes:
         """A mistake in one field does not hide an independent one in another."""
         assert fields <= set(problems(policy("read", bad)))
 
+    @pytest.mark.parametrize("value", [5, "x", [], ["name"]])
+    @pytest.mark.parametrize("field", ["inputs", "headers", "params", "principals", "content", "credential"])
+    def test_wrong_kind(self, policy, problems, field, value):
+        """What is no object where one belongs is told there, and its neighbours are looked at all the same."""
+        found = problems(policy("read", {field: value, "bucket": "x"}))
+        assert {field, "bucket"} <= set(found) <= {field, "bucket", "key"}
+        assert "must be an object" in found[field]
+
+    def test_unsound_input(self, policy, problems):
+        """An input with a mistake is declared all the same: the key that names it is not told of."""
+        assert list(problems(policy("read", {"inputs": {"name": {"enum": []}}}))) == ["inputs.name.enum"]
+        assert set(problems(policy("read", {"inputs": {"nope": {"enum": []}}}))) == {
+            "inputs.nope.enum",
+            "inputs.nope",
+            "key",
+        }
+
+    @pytest.mark.parametrize(
+        ("bad", "field"),
+        [
+            ({"key": "files/{name"}, "key"),
+            (
+                {"expires": {"max_seconds": 5000}, "credential": {"duration_seconds": "x"}},
+                "credential.duration_seconds",
+            ),
+            ({"methods": ["FETCH"], "credential": {"scope": "route", "shared_writes": True}}, "methods[0]"),
+            ({"methods": ["FETCH"], "headers": {"Range": {"pattern": "a"}}}, "methods[0]"),
+            ({"params": {"versionId": {"pattern": "a"}}, "credential": {"scope": "x"}}, "credential.scope"),
+        ],
+    )
+    def test_what_depends_on_it(self, policy, problems, bad, field):
+        """What cannot be judged without an unsound field is not judged."""
+        assert list(problems(policy("read", bad))) == [field]
+
+    def test_null(self, policy):
+        """A null is told once, in words of its own."""
+        _, problems, unsound = parsing.parse(policy("read", {"bucket": None, "methods": [None]}))
+        assert problems == [(field, "must not be null: leave it out") for field in ("methods[0]", "bucket")]
+        assert unsound == {"bucket", "methods"}
+
     def test_several_headers(self, policy, problems):
         """Each wrong header is reported beside its neighbours."""
         headers = {"Host": {"const": "x"}, "X-A": {"const": ""}, "q-ak": {"enum": ["a"]}, "X-B": {"const": "b"}}
@@ -1097,10 +1209,39 @@ class TestSizes:
         assert "8000" in problems(policy("read", {"params": {"a": {"const": "x" * 6000}}}))["params"]
         assert problems(policy("read", {"params": {"a": {"const": "x" * 2000}}})) == {}
 
+    def test_url_boundary(self, policy, problems):
+        """A URL of exactly 8,000 bytes loads, one byte more does not; a longer host leaves less room."""
+
+        def found(length, **more):
+            return problems(policy("read", {"params": {"a": {"const": "x" * length}}, **more}))
+
+        reached = int(found(6000)["params"].partition("reach ")[2].split()[0])
+        most = 6000 - (reached - 8000)
+        assert found(most) == {}
+        assert "can reach 8001 bytes, at most 8000" in found(most + 1)["params"]
+        own = "https://{bucket}.storage.example.com"
+        assert found(most + len("cos.ap-guangzhou.myqcloud.com") - len("storage.example.com"), endpoint=own) == {}
+        assert (
+            "8001"
+            in found(most + len("cos.ap-guangzhou.myqcloud.com") - len("storage.example.com") + 1, endpoint=own)[
+                "params"
+            ]
+        )
+
+    def test_union(self, policy, problems, limits):
+        """What keys permit is measured in one document, with all their methods."""
+
+        def size(methods):
+            found = problems(policy("keys", {"methods": methods}), Limits(1, limits.cos_endpoint))
+            return int(found[""].partition("reach ")[2].split()[0])
+
+        assert size(["PUT"]) < size(["PUT", "GET"]) < size(["PUT", "GET", "DELETE"])
+
     def test_long_encoded_choices(self, policy, problems):
         """Of two values the one longer in the URL counts, not the one of more characters."""
         values = ["漢" * 800, "a" * 900]
-        assert "8000" in problems(policy("read", {"params": {"a": {"enum": values}}}))["params"]
+        for order in (values, values[::-1]):
+            assert "8000" in problems(policy("read", {"params": {"a": {"enum": order}}}))["params"]
         assert problems(policy("read", {"params": {"a": {"enum": values[1:]}}})) == {}
 
     def test_long_claims_in_parameters(self, policy, problems):

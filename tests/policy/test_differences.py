@@ -648,6 +648,54 @@ CASES: dict[str, Case] = {
         ["widens: params.w.required: true -> false: may be left out"],
         ["narrows: params.w.required: false -> true: must be asked for"],
     ),
+    "header no longer required": (
+        "upload",
+        {"headers.X-W": {"enum": ["1"], "required": True}},
+        {"headers.X-W": {"enum": ["1"]}},
+        ["widens: headers.x-w.required: true -> false: may be left out"],
+        ["narrows: headers.x-w.required: false -> true: must be asked for"],
+    ),
+    "list of values instead of a length": (
+        "read",
+        {"inputs.name": {"enum": ["a"]}},
+        {"inputs.name": {"max_length": 60}},
+        ['widens: inputs.name: {"enum": ["a"]} -> anything: callers may name more keys'],
+        ['narrows: inputs.name: anything -> {"enum": ["a"]}: callers may name fewer keys'],
+    ),
+    "value that holds a word's letters": (
+        "read",
+        {"principals.claims.scope": {"contains": "write"}},
+        {"principals.claims.scope": {"const": "files:write"}},
+        ['changes: principals.claims.scope: {"contains": "write"} -> {"const": "files:write"}: other values'],
+        ['changes: principals.claims.scope: {"const": "files:write"} -> {"contains": "write"}: other values'],
+    ),
+    "type that begins like a range": (
+        "upload",
+        {"content.types": ["tex/*"]},
+        {"content.types": ["tex/*", "text/plain"]},
+        ['widens: content.types: adds "text/plain": uploads of more types'],
+        ['narrows: content.types: takes away "text/plain": uploads of fewer types'],
+    ),
+    "overwriting forbidden by nearly the word": (
+        "upload",
+        {"headers.x-cos-forbid-overwrite": {"const": "true"}},
+        {"headers.x-cos-forbid-overwrite": {"const": "true;"}},
+        ['widens: headers.x-cos-forbid-overwrite: {"const": "true"} -> {"const": "true;"}: objects may be overwritten'],
+        ['narrows: headers.x-cos-forbid-overwrite: {"const": "true;"} -> {"const": "true"}: no object is overwritten'],
+    ),
+    "attachment in another case": (
+        "upload",
+        {"headers.Content-Disposition": {"const": "attachment"}},
+        {"headers.Content-Disposition": {"const": "Attachment; filename=a"}},
+        [
+            'changes: headers.content-disposition: {"const": "attachment"} -> {"const": "Attachment; filename=a"}: '
+            "the broker adds something else"
+        ],
+        [
+            'changes: headers.content-disposition: {"const": "Attachment; filename=a"} -> {"const": "attachment"}: '
+            "the broker adds something else"
+        ],
+    ),
     "lifetimes of links": (
         "upload",
         {},

@@ -113,6 +113,37 @@ class TestChanges:
         world.look(now)
         assert world.folder.catalog.route("a").document.description == "2"
 
+    def test_same_size_and_time_in_place(self, world):
+        """So is one in place: what no program can set back is the time of the change itself."""
+        world.look()
+        file = world.path / "a.json"
+        before = file.stat()
+        while file.stat().st_ctime_ns == before.st_ctime_ns:
+            file.write_text(file.read_text().replace("files/", "filez/"))
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = file.stat()
+        assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+        assert world.look()[2] == 2
+
+    @pytest.mark.parametrize(("age_ns", "reads"), [(0, 3), (2_000_000_000, 3), (2_000_000_001, 2)])
+    def test_settling(self, world, age_ns, reads):
+        """Until two seconds after its change, whatever its modification time, a file is read at each look; then not."""
+        opened = []
+
+        class Watched(type(world.path)):
+            def open(self, *arguments, **options):
+                opened.append(self.name)
+                return super().open(*arguments, **options)
+
+        (world.path / "b.json").unlink()
+        os.utime(world.path / "a.json", ns=(0, 0))
+        changed_ns = (world.path / "a.json").stat().st_ctime_ns
+        folder = Folder(Watched(world.path), world.limits)
+        for _ in range(2):
+            folder.refresh(changed_ns + age_ns)
+        assert opened == ["a.json"] * reads
+        assert folder.catalog.generation == 1
+
     def test_old_catalog(self, world):
         """Who holds a catalog keeps it whole, whatever comes after."""
         held = world.folder.catalog
@@ -147,6 +178,16 @@ class TestMistakes:
         world.write("a", {"description": "good"})
         assert world.look() == (["a", "b"], [], 2)
         assert world.folder.catalog.route("a").document.description == "good"
+
+    def test_warnings(self, world):
+        """While the last good version is served, its warnings stand."""
+        world.write("a", base="upload")
+        world.look()
+        warnings = world.folder.catalog.warnings
+        assert [one.field for one in warnings] == ["headers.x-cos-forbid-overwrite"]
+        world.write("a", {"bucket": "x"}, base="upload")
+        assert world.look()[1] == [("a.json", "bucket")]
+        assert world.folder.catalog.warnings == warnings
 
     def test_back_to_what_was(self, world):
         """So does the old version, written again; nothing has changed then."""
@@ -223,13 +264,28 @@ class TestTrouble:
         (world.path.parent / "elsewhere").rename(world.path)
         assert world.look() == (["a", "b"], [], 3)
 
+    def test_file_instead(self, world):
+        """So it is if a file has taken its place."""
+        world.path.rename(world.path.parent / "elsewhere")
+        world.path.write_text("")
+        assert world.look() == ([], [("policies", "")], 2)
+
+    def test_link_to_itself(self, world):
+        """A folder that nobody can tell to be gone leaves everything as it was, and is told."""
+        world.path.rename(world.path.parent / "elsewhere")
+        world.path.symlink_to(world.path)
+        assert world.look() == (["a", "b"], [("policies", ""), ("a.json", ""), ("b.json", "")], 1)
+        world.path.unlink()
+        (world.path.parent / "elsewhere").rename(world.path)
+        assert world.look()[:2] == (["a", "b"], [])
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_unreadable(self, world):
         """What cannot be looked at stays as it was, and is told."""
         world.path.chmod(0)
-        assert world.look() == (["a", "b"], [("policies", "")], 1)
+        assert world.look() == (["a", "b"], [("policies", ""), ("a.json", ""), ("b.json", "")], 1)
         world.path.chmod(0o700)
-        assert world.look() == (["a", "b"], [], 1)
+        assert world.look()[:2] == (["a", "b"], [])
 
     def test_unreadable_file(self, world):
         """A file that cannot be read keeps its last good version, and the same content is sound again after."""
@@ -357,8 +413,10 @@ class TestOneBucket:
     def test_own_endpoint(self, world):
         """A route with an endpoint of its own may have a bucket of its own."""
         world.open(cos_endpoint="http://127.0.0.1:9000")
-        world.write("b", {**OTHER, "endpoint": "https://{bucket}.cos.{region}.myqcloud.com"})
+        world.write("a", {**OTHER, "endpoint": "https://{bucket}.cos.{region}.myqcloud.com"})
         assert world.look()[:2] == (["a", "b"], [])
+        world.write("c")
+        assert world.look()[:2] == (["a", "b", "c"], [])
 
 
 def test_role(world, limits):

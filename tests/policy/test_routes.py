@@ -133,6 +133,11 @@ class TestMethods:
             found = refused(route("read"), inputs={"name": "a"}, method=method)
             assert found == ("method_not_allowed_by_policy", ["method"])
 
+    def test_signature_alone(self, route, order):
+        """Signatures are made for the methods of the policy, with or without URLs."""
+        made = order(route("read", {"vends": ["signature"]}), method="GET", inputs={"name": "a"})
+        assert (made.request.method, made.request.key) == ("GET", "files/u1/a")
+
     def test_choice(self, route, order, refused):
         """Where two are possible, the ask has to say."""
         both = route("read", {"methods": ["GET", "HEAD"]})
@@ -248,8 +253,15 @@ class TestKeys:
 
     def test_key_and_inputs(self, route, order, refused):
         """A key and inputs exclude each other, whoever asks."""
-        assert refused(route("read"), key="files/u1/a", inputs={"name": "b"})[0] == "invalid_request"
+        for inputs in ({"name": "b"}, {}):
+            assert refused(route("read"), key="files/u1/a", inputs=inputs) == ("invalid_request", ["key"])
         assert order(route("read"), key="files/u1/a")
+
+    def test_long_name(self, route, refused):
+        """The name of an input that is none is told, cut and escaped."""
+        code, fields = refused(route("read"), inputs={"name": "a", "x\n" * 500: "b"})
+        assert code == "input_not_allowed"
+        assert [("\n" in field, len(field) < 120) for field in fields] == [(False, True)]
 
     def test_message_is_escaped(self, route, order):
         """A refusal quotes at most 64 escaped characters of a key."""

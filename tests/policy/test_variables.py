@@ -20,6 +20,7 @@ SET = {"POLICY_BUCKET": "examplebucket-1250000000", "POLICY_EMPTY": "", "POLICY_
         ("${POLICY_EMPTY}", ""),
         ("${POLICY_EMPTY:-other}", "other"),
         ("${POLICY_NONE:-a:-b}", "a:-b"),
+        (f"${{POLICY_{'A' * 64}:-longest}}", "longest"),
         ("no variable: $POLICY_BUCKET $ { } {x}", "no variable: $POLICY_BUCKET $ { } {x}"),
     ],
 )
@@ -30,7 +31,10 @@ def test_value(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["${POLICY_NONE}", "${HOME}", "${HOME:-x}", "${policy_bucket}", "${}", "${", "${POLICY_}", "a${POLICY_BUCKET}${x}"],
+    [
+        *("${POLICY_NONE}", "${HOME}", "${HOME:-x}", "${policy_bucket}", "${}", "${", "${POLICY_}"),
+        *("a${POLICY_BUCKET}${x}", "${POLICY_none:-x}", "${POLICY_NONE:-a$b}", f"${{POLICY_{'A' * 65}:-x}}"),
+    ],
 )
 def test_variable_that_is_none(text):
     """An unset variable without default, another prefix, a spelling that is none: told, and what is legal."""
