@@ -101,8 +101,9 @@ class Explained:
         return tuple(self.holding(kind, self.key or "") for kind in self.kinds)
 
     def holding(self, kind: Kind, key: str) -> Held:
-        """The credential of a kind for one key."""
-        return Held(kind, self.route.scope(kind.permission, self.claims, key))
+        """The credential of a kind for one key, or to list what the policy has listed."""
+        reached = constants(self)["prefix"] if kind.permission.listing else key
+        return Held(kind, self.route.scope(kind.permission, self.claims, reached))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from broker.identity.principals import Principal
 from broker.policy.asks import Ask
 from broker.policy.catalog import Catalog
 from broker.policy.routes import Order, Route, check_length
-from broker.policy.templates import ProvenClaims
+from broker.policy.templates import BUCKET, ProvenClaims
 from broker.policy.uploads import Step
 
 # Clocks differ: signatures begin a minute ago, as the official SDK's do.
@@ -165,7 +165,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
             url=f"{request.base_url}/{encode_key(request.key)}{'?' if params else ''}{params}",
             bucket=order.bucket,
             region=order.region,
-            key=request.key,
+            key=request.key or BUCKET,
             expires_in=window.valid_until - now,
             expires_at=window.valid_until,
         )
@@ -177,7 +177,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         headers=order.headers,
         bucket=order.bucket,
         region=order.region,
-        key=request.key,
+        key=request.key or BUCKET,
         expires_in=window.valid_until - now,
         expires_at=window.valid_until,
     )

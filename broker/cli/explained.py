@@ -18,7 +18,8 @@ def lines(explained: Explained, fingerprint: Fingerprint | None) -> Iterator[str
     """Key, lifetimes, credentials. `fingerprint`: what the fleet keeps a scope's credential under, if it is known."""
     route, document = explained.route, explained.route.document
     yield f"route       {route.name}{': ' if document.description else ''}{document.description}"
-    yield f"key         {route.template.text} -> {explained.key or f'? ({explained.why})'}"
+    key = f"? ({explained.why})" if explained.key is None else explained.key or "the bucket itself"
+    yield f"key         {route.template.text} -> {key}"
     yield f"scope       {route.scope_name}"
     if route.operations:
         expires = document.expires

@@ -91,6 +91,11 @@ def read_condition(
     return {"string_equal_if_exist": held} if held else {}
 
 
+def list_condition(prefix: str) -> Condition:
+    """What a credential for listing may list: this prefix and nothing else."""
+    return {"string_equal": {"cos:prefix": quote(prefix, safe="")}}
+
+
 def _acl_condition(acl: Sequence[str]) -> Condition:
     grants = {f"cos:{name}": "" for name in requests.GRANT_HEADERS}
     return {"string_equal_if_exist": {"cos:x-cos-acl": list(acl) or "default", **grants}}

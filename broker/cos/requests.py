@@ -23,6 +23,9 @@ ACTION_OF_OPERATION = {
     "post": "name/cos:PostObject",
     "delete": "name/cos:DeleteObject",
 }
+# On the bucket itself (key `/`), GET is a listing; its parameters shape it and make nothing else of it.
+BUCKET_OPERATIONS = {"GET": ("list", "name/cos:GetBucket"), "HEAD": ("head", "name/cos:HeadBucket")}
+LISTING_PARAMS = frozenset({"prefix", "delimiter", "marker", "max-keys", "encoding-type"})
 # All steps of one multipart upload are one operation; `initiate` names the one that may make a key.
 MULTIPART_ACTIONS = (
     "name/cos:InitiateMultipartUpload",

@@ -11,7 +11,7 @@ from broker.policy import lint, operations, templates
 from broker.policy.document import PolicyDocument, ValueRule
 from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
-from broker.policy.templates import Claim, Literal, Template
+from broker.policy.templates import BUCKET, Claim, Literal, Template
 from broker.policy.values import META_PREFIX, rule_set
 
 _META_NAME = re.compile(r"x-cos-meta-(?:\*|[a-z0-9-]{1,64})")
@@ -85,7 +85,7 @@ def _params(document: PolicyDocument, template: Template, limits: Limits) -> Fou
             yield "params", f"a parameter name is 1 to 128 printable characters, got {name[:64]!r}"
         elif requests.is_reserved(name):
             yield field, f"is reserved for the broker; reserved: {requests.RESERVED}"
-        elif requests.is_sub_resource(name):
+        elif requests.is_sub_resource(name) and not _shapes_listing(document, name):
             yield field, "would make it another operation: COS's sub-resources are never granted"
         elif count[name.lower()] > 1:
             yield field, "stands twice: COS signs parameter names in lower case"
@@ -93,6 +93,10 @@ def _params(document: PolicyDocument, template: Template, limits: Limits) -> Fou
             yield field, f"is spelled {spelled}"
         else:
             yield from _values(field, "param", name, rule)
+
+
+def _shapes_listing(document: PolicyDocument, name: str) -> bool:
+    return document.model_fields_set >= {"key"} and document.key == BUCKET and name in requests.LISTING_PARAMS
 
 
 def _open_params(document: PolicyDocument, template: Template, limits: Limits) -> Found:

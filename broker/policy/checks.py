@@ -163,6 +163,36 @@ def _redirects(document: PolicyDocument, template: Template, limits: Limits) -> 
         yield f"headers.{requests.REDIRECT}", "must be a const https URL"
 
 
+def _bucket(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    if template.text != templates.BUCKET:
+        return
+    for index, vend in enumerate(document.vends):
+        if vend not in ("url", "signature"):
+            yield f"vends[{index}]", f"on the key '/', the bucket itself, it is url or signature, got {vend}"
+    for index, method in enumerate(document.methods or []):
+        if method not in requests.BUCKET_OPERATIONS:
+            yield f"methods[{index}]", f"on the key '/', the bucket itself, it is GET or HEAD, got {method}"
+    if document.credential.scope not in (None, "object"):
+        yield "credential.scope", f"means nothing on the key '/', the bucket itself, got {document.credential.scope}"
+    if document.expires.window_seconds:
+        yield "expires.window_seconds", "is for objects: listings change"
+    prefix = operations.declared(document.params, "prefix")
+    if "GET" in (document.methods or []) and (prefix is None or prefix.const is None):
+        yield "params.prefix", "is required to list, as a const: what is listed is the policy's word"
+    elif prefix is not None and prefix.const is not None and (flaw := _prefix_flaw(prefix.const)) is not None:
+        yield "params.prefix.const", f"{flaw}, got {prefix.const!r}"
+
+
+def _prefix_flaw(const: str) -> str | None:
+    if not const.endswith("/"):
+        return "must end in '/': u1 must not list u10"
+    try:
+        templates.parse(const[:-1])
+    except templates.TemplateError as error:
+        return str(error)
+    return None
+
+
 def _windows(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     if not document.expires.window_seconds:
         return
@@ -205,6 +235,7 @@ _CHECKS: tuple[Check, ...] = (
     (frozenset({"key", "inputs"}), _path_inputs),
     (frozenset({"key", "principals", "headers", "params"}), _anonymous),
     (frozenset({"key", "vends"}), _multipart_keys),
+    (frozenset({"key", "vends", "methods", "params", "expires", "credential"}), _bucket),
     (frozenset({"vends", "methods"}), _methods),
     (frozenset({"key", "vends", "methods", "params", "expires"}), _windows),
     (frozenset({"vends", "methods", "condition"}), _conditions),

@@ -10,7 +10,7 @@ from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, su
 from broker.policy import templates
 from broker.policy.asks import Ask
 from broker.policy.operations import Operation
-from broker.policy.templates import InputSpec, ProvenClaims, Template
+from broker.policy.templates import BUCKET, InputSpec, ProvenClaims, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,22 @@ class Keys:
         if ask.key is not None:
             if ask.inputs is not None:
                 raise invalid("key", "and inputs exclude each other, got both")
-            return self._given(ask.key, operation, claims)
+            return self._bucket(ask.key) if self.template.text == BUCKET else self._given(ask.key, operation, claims)
         if self.template.generated and operation.name not in requests.MAKES_KEYS:
             form = self.template.text
             raise invalid("key", f"is required: {operation.method} names an existing object of the form {form}")
         inputs = self._checked(ask.inputs or {})
         key = self.template.render(claims, inputs, now)
+        if self.template.text == BUCKET:
+            return ""
         if (flaw := templates.key_flaw(key)) is not None:
             raise Refused("input_not_allowed", f"the rendered key {flaw}, got {quoted(key)}")
         return key
+
+    def _bucket(self, key: str) -> str:
+        if key != BUCKET:
+            raise refused_key(key, "must be '/', the bucket itself, or left out")
+        return ""
 
     def _given(self, key: str, operation: Operation, claims: ProvenClaims) -> str:
         if operation.writes and self.template.generated and not self.template.claims:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from broker.credentials.scope import Scope
 from broker.patterns import Pattern
 from broker.policy.conditions import merged
 from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
-from broker.policy.templates import InputSpec
+from broker.policy.templates import BUCKET, InputSpec
 from broker.policy.values import Rule, RuleSet, constant, rule_set
 
 CREDENTIALS = "credentials"  # the one vend whose credential holds more than one operation
@@ -22,12 +22,16 @@ CACHE_CONTROL = "response-cache-control"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Permission:
-    """What a credential of a route permits, but for whose objects: `scope` says that."""
+    """What a credential of a route permits, but for whose objects: `scope` says that.
+
+    Of a `listing` the resource is the bucket, and whose objects are listed is a condition.
+    """
 
     region: str
     bucket: str
     statements: tuple[tuple[tuple[str, ...], str], ...]  # (actions, condition as JSON text)
     terms: CredentialTerms
+    listing: bool = False
 
     @property
     def actions(self) -> list[str]:
@@ -35,10 +39,14 @@ class Permission:
         return [action for actions, _ in self.statements for action in actions]
 
     def document(self, reach: str) -> dict[str, Any]:
-        """The CAM document for one key, or for all keys below a prefix that ends in `*`."""
-        resource = cam.resource(self.region, self.bucket, reach)
+        """The CAM document for one key, for all keys below a prefix that ends in `*`, or to list a prefix."""
+        resource = cam.resource(self.region, self.bucket, "" if self.listing else reach)
+        held = cam.list_condition(reach) if self.listing else {}
         return cam.document(
-            [cam.statement(actions, [resource], json.loads(condition)) for actions, condition in self.statements]
+            [
+                cam.statement(actions, [resource], merged(held, json.loads(condition)))
+                for actions, condition in self.statements
+            ]
         )
 
     def scope(self, reach: str) -> Scope:
@@ -174,6 +182,8 @@ def declared(rules: Mapping[str, ValueRule], wanted: str) -> ValueRule | None:
 
 
 def _operation(document: PolicyDocument, method: str, headers: list[Rule], params: list[Rule]) -> Operation:
+    if document.key == BUCKET and method in requests.BUCKET_OPERATIONS:
+        return _bucket_operation(document, method, params)
     name = requests.OPERATION_OF_METHOD[method]
     condition = json.dumps(_condition(document, name))
     return Operation(
@@ -183,6 +193,13 @@ def _operation(document: PolicyDocument, method: str, headers: list[Rule], param
         params=rule_set("param", params),
         permission=_permission(document, [((requests.ACTION_OF_OPERATION[name],), condition)]),
     )
+
+
+def _bucket_operation(document: PolicyDocument, method: str, params: list[Rule]) -> Operation:
+    name, action = requests.BUCKET_OPERATIONS[method]
+    shaping = params if name == "list" else [one for one in params if one.name.lower() not in requests.LISTING_PARAMS]
+    permission = replace(_permission(document, [((action,), json.dumps(document.condition))]), listing=name == "list")
+    return Operation(name, method, rule_set("header", []), rule_set("param", shaping), permission)
 
 
 def _permission(document: PolicyDocument, statements: Sequence[tuple[tuple[str, ...], str]]) -> Permission:

@@ -108,7 +108,9 @@ class Route:
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
         )
         _check_expected_length(request)
-        return self._order(ask, operation, claims, key, request, headers=headers, window_seconds=window_seconds)
+        # Whose credential lists is a matter of the prefix, not of the key.
+        reached = params["prefix"] if operation.permission.listing else key
+        return self._order(ask, operation, claims, reached, request, headers=headers, window_seconds=window_seconds)
 
     def _other(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
         operation = self.others["initiate" if ask.step == "initiate" else ask.vend]

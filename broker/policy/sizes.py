@@ -9,7 +9,7 @@ from broker.policy.document import PolicyDocument
 from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import longest, reach_of, scope_name, worst_claims, worst_key
 from broker.policy.templates import Template
-from broker.policy.values import Constant, Rule, RuleSet
+from broker.policy.values import Constant, Rule, RuleSet, constant
 
 URL_BYTES = 8_000
 _TOKEN_BYTES = 2_048
@@ -27,7 +27,9 @@ def _documents(document: PolicyDocument, template: Template, limits: Limits) -> 
     reach = reach_of(
         scope_name(document, template), template, worst_claims(template.claims), worst_key(document, template)
     )
-    size = max((cam.measure(permission.scope(reach).document) for permission in permissions), default=0)
+    listed = operations.declared(document.params, "prefix")
+    prefix = _worst(constant(listed.const)) if listed is not None and listed.const is not None else ""
+    size = max((cam.measure(one.scope(prefix if one.listing else reach).document) for one in permissions), default=0)
     if size > limits.policy_bytes:
         yield "", f"the CAM document can reach {size} bytes, at most {limits.policy_bytes} (BROKER_POLICY_BYTES)"
 

@@ -37,6 +37,7 @@ UUID_BYTES, DATE_BYTES = 36, 10
 _PARTS = 32
 _SEGMENT_INPUTS = 3  # more make it slow to tell whose part of a given key is whose
 DATE_PLACEHOLDER = "date:%Y/%m/%d"
+BUCKET = "/"  # the template of the bucket itself: its key is empty
 
 
 class TemplateError(ValueError):
@@ -250,8 +251,8 @@ def day_of(now: int) -> str:
 
 def parse(text: str) -> Template:
     """The template of a key. Raises TemplateError."""
-    if text == "/":
-        raise TemplateError("'/' (the bucket itself) is not supported by this version of the broker")
+    if text == BUCKET:
+        return template(text, ())
     parts = split(text)
     if len(parts) > _PARTS:
         raise TemplateError(f"a template has at most {_PARTS} parts, got {len(parts)}")

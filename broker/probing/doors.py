@@ -13,7 +13,7 @@ from broker.policy.asks import Ask
 from broker.policy.operations import CREDENTIALS, Operation
 from broker.policy.reach import reach_of
 from broker.policy.routes import Order, Route
-from broker.policy.templates import ProvenClaims
+from broker.policy.templates import BUCKET, ProvenClaims
 from broker.policy.uuids import fresh_uuid
 from broker.policy.values import RuleSet
 
@@ -73,7 +73,7 @@ def doors(route: Route, claims: ProvenClaims, given: Given, now: int) -> list[Do
     for vend in route.document.vends:
         if vend == CREDENTIALS:
             found.append(_keys(route, claims, given, now))
-        elif vend in _TRIED:
+        elif vend in _TRIED and route.template.text != BUCKET:
             methods = ["GET"] if vend == "download-url" else route.document.methods or []
             found += [_signed(route, claims, given, now, vend, method) for method in methods]
     if not found:

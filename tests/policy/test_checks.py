@@ -275,7 +275,6 @@ SHAPES += [
 
 LATER_FIELDS = [
     Mistake("read", {"rate": "60/minute"}, "rate", LATER, {}),
-    Mistake("read", {"key": "/", "inputs": {}}, "key", LATER, {"key": "a", "inputs": {}}),
 ]
 
 ASKED = {"as": {"sub": "u1"}, "ask": {"vend": "url", "inputs": {"name": "a"}}, "expect": "granted"}
@@ -290,6 +289,9 @@ def window(seconds: int, **expires: int) -> dict[str, Any]:
     """A policy's `expires` with a window."""
     return {"expires": {"window_seconds": seconds, **expires}}
 
+
+PREFIX = {"prefix": {"const": "files/{principal.sub}/"}}
+LISTING = {"key": "/", "inputs": ..., "params": PREFIX}
 
 FIELDS = [
     Mistake("read", {"endpoint": "http://cdn.test"}, "endpoint", "https", {"endpoint": "https://cdn.test"}),
@@ -514,6 +516,27 @@ FIELDS = [
         {},
     ),
     Mistake("read", {"tests": [{**ASKED, "as": "u1"}]}, "tests[0].as", "must be an object", {"tests": [ASKED]}),
+    *(
+        Mistake("read", {**LISTING, **bad}, field, words, {**LISTING, **twin})
+        for bad, field, words, twin in [
+            ({"params": {}}, "params.prefix", "is required to list", {"params": {}, "methods": ["HEAD"]}),
+            ({"params": {"prefix": {"pattern": ".*"}}}, "params.prefix", "const", {}),
+            ({"params": {"prefix": {"const": "files/{principal.sub}"}}}, "params.prefix.const", "must end in '/'", {}),
+            ({"params": {"prefix": {"const": "/"}}}, "params.prefix.const", "empty", {"params": PREFIX}),
+            ({"params": {"prefix": {"const": "a/x{principal.sub}/"}}}, "params.prefix.const", "whole segment", {}),
+            ({"methods": ["PUT"]}, "methods[0]", "GET or HEAD", {"methods": ["GET", "HEAD"]}),
+            ({"vends": ["url", "download-url"]}, "vends[1]", "url or signature", {"vends": ["url", "signature"]}),
+            ({"credential": {"scope": "route"}}, "credential.scope", "nothing", {"credential": {"scope": "object"}}),
+            (window(60), "expires.window_seconds", "listings change", window(0)),
+            (
+                {"params": {**PREFIX, "uploads": {"const": ""}}},
+                "params.uploads",
+                "another operation",
+                {"params": {**PREFIX, "delimiter": {"const": "/"}, "max-keys": {"pattern": "[0-9]{1,3}"}}},
+            ),
+        ]
+    ),
+    Mistake("read", {"params": PREFIX}, "params.prefix", "another operation", {}),
 ]
 
 KEYS = [

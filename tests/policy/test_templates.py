@@ -22,6 +22,11 @@ def admits(template: str, key: str, specs: dict[str, InputSpec] | None = None, *
 class TestParsing:
     """What a template is made of."""
 
+    def test_bucket(self):
+        """A slash alone is the bucket itself: a template without parts."""
+        found = templates.parse("/")
+        assert (found.text, found.parts, found.claims, found.generated) == ("/", (), frozenset(), False)
+
     @pytest.mark.parametrize(
         ("text", "parts"),
         [
@@ -80,7 +85,6 @@ class TestParsing:
             ("a/{principal.sub}.{x}", "whole segment", "a/{principal.sub}/{x}"),
             ("a/x{date:%Y/%m/%d}", "whole segment", "a/{date:%Y/%m/%d}"),
             ("a/{date:%Y/%m/%d}x", "whole segment", "a/{date:%Y/%m/%d}/x"),
-            ("/", "not supported by this version", "a"),
         ],
     )
     def test_no_template(self, bad, words, twin):
