@@ -6,13 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.bench import credentials, herd, policies, presign, renewals, requests
+from tests.bench import batch, credentials, herd, policies, presign, renewals, requests
 from tests.bench.figures import HEADINGS, machine
 
 _SECTIONS = {
     "presign": presign.measure,
     "requests": requests.measure,
     "policies": policies.measure,
+    "batch": batch.measure,
     "credentials": credentials.measure,
     "herd": herd.measure,
     "renewals": renewals.measure,
