@@ -9,7 +9,7 @@ from typing import Any
 from broker.errors import NEEDS_AUTHENTICATION, FieldError, Forbidden, Unauthenticated, summary
 from broker.identity.principals import Principal
 from broker.patterns import Pattern
-from broker.policy import templates
+from broker.policy import flaws
 from broker.policy.document import ClaimRule, PolicyDocument
 from broker.policy.operations import Operation
 from broker.policy.templates import ProvenClaims, Template
@@ -85,7 +85,7 @@ def _for_nobody(principal: Principal) -> bool:
 def _unfit(value: object) -> str | None:
     if value is None:
         return "is missing: what this route signs holds it"
-    return templates.claim_flaw(value)
+    return flaws.claim_flaw(value)
 
 
 def compile_admission(

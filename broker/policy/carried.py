@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from broker.cos import requests
-from broker.policy import lint, operations, templates
+from broker.policy import lint, notation, operations
 from broker.policy.document import PolicyDocument, ValueRule
 from broker.policy.limits import Check, Found, Limits
 from broker.policy.reach import scope_name
@@ -127,8 +127,8 @@ def _values(field: str, kind: str, name: str, rule: ValueRule) -> Found:
         literal = value
         if where == "const":
             try:
-                parts = templates.split(value)
-            except templates.TemplateError as error:
+                parts = notation.split(value)
+            except notation.TemplateError as error:
                 yield f"{field}.const", str(error)
                 continue
             if bad := [part for part in parts if not isinstance(part, (Literal, Claim))]:

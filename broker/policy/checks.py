@@ -7,7 +7,7 @@ in `carried`, how large things can get in `sizes`, what is legal but unwise in `
 from __future__ import annotations
 
 from broker.cos import requests
-from broker.policy import carried, lint, operations, sizes, templates
+from broker.policy import carried, lint, notation, operations, sizes, templates
 from broker.policy.conditions import STORAGE_CLASS, flaws
 from broker.policy.document import PolicyDocument
 from broker.policy.limits import Check, Found, Limits
@@ -26,8 +26,8 @@ def check(document: PolicyDocument, unsound: frozenset[str], limits: Limits) -> 
     template = templates.template("", ())
     if "key" not in unsound:
         try:
-            template = templates.parse(document.key)
-        except templates.TemplateError as error:
+            template = notation.parse(document.key)
+        except notation.TemplateError as error:
             problems.append(("key", str(error)))
             unsound |= {"key"}
     for fields, rule in _CHECKS:
@@ -187,8 +187,8 @@ def _prefix_flaw(const: str) -> str | None:
     if not const.endswith("/"):
         return "must end in '/': u1 must not list u10"
     try:
-        templates.parse(const[:-1])
-    except templates.TemplateError as error:
+        notation.parse(const[:-1])
+    except notation.TemplateError as error:
         return str(error)
     return None
 

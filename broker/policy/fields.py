@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from broker.cos import requests
 from broker.patterns import Pattern, PatternError
-from broker.policy import templates
+from broker.policy import flaws
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -83,7 +83,7 @@ def url_template(value: str) -> str:
 
 
 def _key_text(value: str) -> str:
-    if (flaw := templates.flaw(value)) is not None:
+    if (flaw := flaws.flaw(value)) is not None:
         raise expected(f"{flaw}, got {shown(value)}")
     return value
 

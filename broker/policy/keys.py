@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from broker.cos import requests
 from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
-from broker.policy import templates
+from broker.policy import flaws
 from broker.policy.asks import Ask
 from broker.policy.operations import Operation
 from broker.policy.templates import BUCKET, InputSpec, ProvenClaims, Template
@@ -33,7 +33,7 @@ class Keys:
         key = self.template.render(claims, inputs, now)
         if self.template.text == BUCKET:
             return ""
-        if (flaw := templates.key_flaw(key)) is not None:
+        if (flaw := flaws.key_flaw(key)) is not None:
             raise Refused("input_not_allowed", f"the rendered key {flaw}, got {quoted(key)}")
         return key
 
@@ -45,7 +45,7 @@ class Keys:
     def _given(self, key: str, operation: Operation, claims: ProvenClaims) -> str:
         if operation.writes and self.template.generated and not self.template.claims:
             raise refused_key(key, "is made by the broker on this route: ask with inputs instead")
-        if (flaw := templates.key_flaw(key)) is not None:
+        if (flaw := flaws.key_flaw(key)) is not None:
             raise refused_key(key, flaw)
         if not self.template.admits(key, claims, self.inputs):
             raise refused_key(key, f"must be of the form {self.template.text}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from broker.cos.signing import encode
-from broker.policy import operations, templates
+from broker.policy import flaws, operations
 from broker.policy.document import PolicyDocument
 from broker.policy.templates import Literal, ProvenClaims, Template
 
@@ -42,7 +42,7 @@ def worst_text(size_bytes: int) -> str:
 
 def worst_claims(names: Iterable[str]) -> ProvenClaims:
     """Claims of the greatest encoded length."""
-    return ProvenClaims(dict.fromkeys(names, worst_text(templates.CLAIM_BYTES)))
+    return ProvenClaims(dict.fromkeys(names, worst_text(flaws.CLAIM_BYTES)))
 
 
 def worst_key(document: PolicyDocument, template: Template) -> str:
@@ -53,4 +53,4 @@ def worst_key(document: PolicyDocument, template: Template) -> str:
         spec = specs.get(name)
         inputs[name] = longest(spec.enum) if spec and spec.enum else worst_text(spec.max_bytes if spec else 2)
     key = template.render(worst_claims(template.claims), inputs, now=0)
-    return key.encode()[: templates.KEY_BYTES].decode(errors="ignore")
+    return key.encode()[: flaws.KEY_BYTES].decode(errors="ignore")

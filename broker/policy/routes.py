@@ -13,7 +13,7 @@ from broker.credentials.demand import Demand
 from broker.credentials.scope import Outline, Scope
 from broker.errors import FieldError, Refused, quoted
 from broker.identity.principals import Principal
-from broker.policy import operations, templates
+from broker.policy import notation, operations
 from broker.policy.admission import Admission, compile_admission
 from broker.policy.asks import NOTHING, Ask
 from broker.policy.content import ContentLimits, compile_content
@@ -226,7 +226,7 @@ class Route:
 
 def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
     """A route from a document that `checks` found sound."""
-    template = templates.parse(document.key)
+    template = notation.parse(document.key)
     scope = scope_name(document, template)
     by_method = operations.operations(document)
     keys = operations.credentials_permission(document) if CREDENTIALS in document.vends else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.cos import cam, requests, signing
-from broker.policy import operations, templates
+from broker.policy import notation, operations
 from broker.policy.content import compile_content
 from broker.policy.document import PolicyDocument
 from broker.policy.limits import Check, Found, Limits
@@ -18,7 +18,7 @@ _TOKEN_BYTES = 2_048
 def _documents(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     try:
         by_method = operations.operations(document)
-    except templates.TemplateError:
+    except notation.TemplateError:
         return  # a const that is no template is reported where it stands
     others = operations.other_operations(document)
     permissions = [operation.permission for operation in (*by_method.values(), *others.values())]
@@ -37,7 +37,7 @@ def _documents(document: PolicyDocument, template: Template, limits: Limits) -> 
 def _urls(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     try:
         by_method = operations.operations(document)
-    except templates.TemplateError:
+    except notation.TemplateError:
         return
     base_url = requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region).base_url
     key, governed = worst_key(document, template), dict.fromkeys(compile_content(document).names.values(), "")

@@ -1,47 +1,28 @@
 """Key templates: what they are made of, how a key is rendered, and which given keys they admit.
 
-A rendered value is a permission: `flaw` says what a value may hold, and everything that reaches a key, a literal of the
-policy file included, passes it. Values are refused, never escaped and never trimmed.
+How one is written is in `notation`; what a value may hold, so that it widens nothing, in `flaws`.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NewType
 
 from broker.patterns import Pattern
+from broker.policy.flaws import flaw, key_flaw
 from broker.policy.uuids import fresh_uuid
-
-KEY_BYTES = 850
-CLAIM_BYTES = 128
 
 # Claims of an admitted principal: present, strings, and fit to stand in a key. Made by `Route.admit` alone.
 ProvenClaims = NewType("ProvenClaims", Mapping[str, str])
 
-_FORBIDDEN = "*?${}\\%"
-_PLAIN_ASCII = re.compile(r"[ -~]+")
-# Every key of printable ASCII that has no flaw; nearly all keys are done with this.
-_SOUND_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[ -#&-)+-.0->@-Z\[\]^_`a-z|~]+"
-_SOUND_ASCII_PATH = re.compile(rf"{_SOUND_SEGMENT}(?:/{_SOUND_SEGMENT})*")
-_FORBIDDEN_CHARACTER = re.compile(r"[*?${}\\%]")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_CLAIM = re.compile(r"principal\.([A-Za-z_][A-Za-z0-9_.:/-]{0,63})")
-_INPUT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DATE = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}")
 UUID_BYTES, DATE_BYTES = 36, 10
-_PARTS = 32
-_SEGMENT_INPUTS = 3  # more make it slow to tell whose part of a given key is whose
 DATE_PLACEHOLDER = "date:%Y/%m/%d"
 BUCKET = "/"  # the template of the bucket itself: its key is empty
-
-
-class TemplateError(ValueError):
-    """A key template is not one; the message says what was expected and what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,45 +175,6 @@ class Template:
         return [end for end in ends if spec.fits(key[start:end])]
 
 
-def flaw(value: str, *, path: bool = False) -> str | None:
-    """What keeps a value out of a key, or None. Only a path holds `/`, and every segment of it is checked."""
-    if not value:
-        return "must not be empty"
-    if not path and "/" in value:
-        return "must not hold '/'"
-    if found := _FORBIDDEN_CHARACTER.search(value):
-        return f"must not hold {found[0]!r} (none of {' '.join(_FORBIDDEN)})"
-    if not _PLAIN_ASCII.fullmatch(value):
-        for character in value:
-            category = unicodedata.category(character)
-            if category[0] == "C" or category in ("Zl", "Zp"):
-                return f"must not hold U+{ord(character):04X} (no control, format, private or unassigned characters)"
-        if not unicodedata.is_normalized("NFC", value):
-            return "must be in Unicode normalisation form NFC"
-    for segment in value.split("/"):
-        if segment in ("", ".", ".."):
-            return "must not hold an empty, '.' or '..' segment, nor begin or end with '/'"
-    return None
-
-
-def key_flaw(key: str) -> str | None:
-    """What keeps a whole key from being signed, or None: sound parts can still join to something that is not."""
-    if len(key) <= KEY_BYTES and _SOUND_ASCII_PATH.fullmatch(key):
-        return None
-    if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
-        return f"must be at most {KEY_BYTES} bytes"
-    return flaw(key, path=True)
-
-
-def claim_flaw(value: object) -> str | None:
-    """What keeps a claim out of a key, or None."""
-    if not isinstance(value, str):
-        return "must be a string"
-    if len(value.encode("utf-8", "surrogatepass")) > CLAIM_BYTES:
-        return f"must be at most {CLAIM_BYTES} bytes"
-    return flaw(value)
-
-
 def is_date(text: str) -> bool:
     """Whether a text is a day as `%Y/%m/%d`, and a day that exists."""
     if not _DATE.fullmatch(text):
@@ -249,28 +191,6 @@ def day_of(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y/%m/%d")
 
 
-def parse(text: str) -> Template:
-    """The template of a key. Raises TemplateError."""
-    if text == BUCKET:
-        return template(text, ())
-    parts = split(text)
-    if len(parts) > _PARTS:
-        raise TemplateError(f"a template has at most {_PARTS} parts, got {len(parts)}")
-    for part in parts:
-        if isinstance(part, Literal) and (found := _FORBIDDEN_CHARACTER.search(part.text)):
-            raise TemplateError(f"literals must not hold any of {' '.join(_FORBIDDEN)}, got {found[0]!r}")
-    # A stand-in that is sound itself leaves the literals' own flaws.
-    stand_in = "".join(part.text if isinstance(part, Literal) else "x" for part in parts)
-    if (found_flaw := key_flaw(stand_in)) is not None:
-        raise TemplateError(f"{found_flaw}, got {text!r}")
-    names = [part.name for part in parts if isinstance(part, Input)]
-    for name in names:
-        if names.count(name) > 1:
-            raise TemplateError(f"{{{name}}} stands twice: an input fills one place")
-    _check_segments(parts)
-    return template(text, parts)
-
-
 def template(text: str, parts: Sequence[Part]) -> Template:
     """The template of these parts."""
     return Template(
@@ -280,59 +200,6 @@ def template(text: str, parts: Sequence[Part]) -> Template:
         inputs=frozenset(part.name for part in parts if isinstance(part, Input)),
         generated=any(isinstance(part, (Uuid, Date)) for part in parts),
     )
-
-
-def split(text: str) -> list[Part]:
-    """A text with placeholders as parts. Raises TemplateError."""
-    parts: list[Part] = []
-    end = 0
-    for found in _PLACEHOLDER.finditer(text):
-        if found.start() > end:
-            parts.append(_literal(text[end : found.start()]))
-        parts.append(_placeholder(found[1]))
-        end = found.end()
-    if end < len(text):
-        parts.append(_literal(text[end:]))
-    return parts
-
-
-def _literal(text: str) -> Literal:
-    if "{" in text or "}" in text:
-        raise TemplateError(f"braces stand only around a placeholder, got {text!r}")
-    return Literal(text)
-
-
-def _placeholder(name: str) -> Part:
-    if name == "uuid":
-        return Uuid()
-    if name == DATE_PLACEHOLDER:
-        return Date()
-    if found := _CLAIM.fullmatch(name):
-        return Claim(found[1])
-    if _INPUT.fullmatch(name) and name != "date":
-        return Input(name)
-    legal = f"{{principal.CLAIM}}, {{INPUT}}, {{uuid}} or exactly {{{DATE_PLACEHOLDER}}}"
-    raise TemplateError(f"a placeholder is {legal}, got {{{name}}}")
-
-
-def _check_segments(parts: list[Part]) -> None:
-    shape = "".join(part.text if isinstance(part, Literal) else "{}" * isinstance(part, Input) for part in parts)
-    if max(segment.count("{}") for segment in shape.split("/")) > _SEGMENT_INPUTS:
-        raise TemplateError(f"a segment has at most {_SEGMENT_INPUTS} inputs")
-    for index, part in enumerate(parts):
-        before = parts[index - 1] if index else None
-        after = parts[index + 1 :]
-        if not isinstance(part, Literal) and before is not None and not isinstance(before, Literal):
-            raise TemplateError("two placeholders need a literal between them")
-        if not isinstance(part, (Claim, Date)):
-            continue
-        name = f"{{principal.{part.name}}}" if isinstance(part, Claim) else f"{{{DATE_PLACEHOLDER}}}"
-        starts = before is None or (isinstance(before, Literal) and before.text.endswith("/"))
-        ends = not after or (isinstance(after[0], Literal) and after[0].text.startswith("/"))
-        if isinstance(part, Claim) and len(after) == 1 and isinstance(after[0], Literal):
-            ends = ends or (after[0].text.startswith(".") and "/" not in after[0].text)
-        if not (starts and ends):
-            raise TemplateError(f"{name} must fill a whole segment (a last one may end in .literal)")
 
 
 def _segment_end(key: str, start: int) -> int:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from broker.errors import FieldError, Refused, named, summary
 from broker.patterns import Pattern
-from broker.policy.templates import Claim, Literal, Part, ProvenClaims, split
+from broker.policy.notation import split
+from broker.policy.templates import Claim, Literal, Part, ProvenClaims
 
 META_PREFIX = "x-cos-meta-"
 VALUE_BYTES = 1024

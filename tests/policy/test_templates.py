@@ -5,8 +5,9 @@ import re
 import pytest
 
 from broker.patterns import Pattern
-from broker.policy import templates
-from broker.policy.templates import Claim, Date, Input, InputSpec, Literal, ProvenClaims, TemplateError, Uuid, parse
+from broker.policy import flaws, notation, templates
+from broker.policy.notation import TemplateError, parse
+from broker.policy.templates import Claim, Date, Input, InputSpec, Literal, ProvenClaims, Uuid
 
 UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
 FREE = InputSpec(enum=None, pattern=None, max_bytes=128, path=False)
@@ -16,7 +17,7 @@ EXT = InputSpec(enum=("png", "jpg"), pattern=None, max_bytes=128, path=False)
 
 def admits(template: str, key: str, specs: dict[str, InputSpec] | None = None, **claims: str) -> bool:
     """Whether a template admits a given key, as a route asks it."""
-    return templates.parse(template).admits(key, ProvenClaims(claims or {"sub": "u1"}), specs or {})
+    return notation.parse(template).admits(key, ProvenClaims(claims or {"sub": "u1"}), specs or {})
 
 
 class TestParsing:
@@ -24,7 +25,7 @@ class TestParsing:
 
     def test_bucket(self):
         """A slash alone is the bucket itself: a template without parts."""
-        found = templates.parse("/")
+        found = notation.parse("/")
         assert (found.text, found.parts, found.claims, found.generated) == ("/", (), frozenset(), False)
 
     @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ class TestParsing:
     )
     def test_template(self, text, parts):
         """Literals and the four kinds of placeholder, in their order."""
-        assert templates.parse(text).parts == parts
+        assert notation.parse(text).parts == parts
 
     @pytest.mark.parametrize(
         ("bad", "words", "twin"),
@@ -90,8 +91,8 @@ class TestParsing:
     def test_no_template(self, bad, words, twin):
         """What is no template is refused in words; the twin that differs in that alone parses."""
         with pytest.raises(TemplateError, match=re.escape(words)):
-            templates.parse(bad)
-        assert templates.parse(twin).text == twin
+            notation.parse(bad)
+        assert notation.parse(twin).text == twin
 
     @pytest.mark.parametrize(
         ("text", "literal", "principal"),
@@ -108,7 +109,7 @@ class TestParsing:
     )
     def test_prefix(self, text, literal, principal):
         """A prefix ends at the last slash before what varies: nothing can extend it by a letter."""
-        template = templates.parse(text)
+        template = notation.parse(text)
         assert template.literal_prefix == literal
         assert template.prefix(ProvenClaims({"sub": "u1", "t": "t1"})) == principal
 
@@ -120,8 +121,8 @@ class TestFlaw:
     def test_wildcards_and_escapes(self, character):
         """Characters with a meaning in CAM, templates or URLs are refused wherever they stand."""
         for value in (character, f"a{character}", f"{character}a", f"a{character}b"):
-            assert templates.flaw(value) is not None
-        assert templates.flaw("ab") is None
+            assert flaws.flaw(value) is not None
+        assert flaws.flaw("ab") is None
 
     @pytest.mark.parametrize(
         "value",
@@ -145,56 +146,56 @@ class TestFlaw:
     )
     def test_invisible_character(self, value):
         """Control, format, surrogate, private and unassigned characters and line separators are refused."""
-        assert templates.flaw(value) is not None
-        assert templates.flaw(f"a{value}") is not None
+        assert flaws.flaw(value) is not None
+        assert flaws.flaw(f"a{value}") is not None
 
     @pytest.mark.parametrize(
         "value", ["a b", " a ", "a\u00a0b", "目录", "é", "😀", "a'b", 'a"b', "a:b@c+d~e", ".a", "...", "a."]
     )
     def test_unusual_but_sound(self, value):
         """Spaces, quotes, other scripts and dots beside letters are kept as they are."""
-        assert templates.flaw(value) is None
+        assert flaws.flaw(value) is None
 
     @pytest.mark.parametrize(("bad", "twin"), [("e\u0301", "é"), ("\u1112\u1161", "하"), ("\u212b", "\u00c5")])
     def test_normalisation(self, bad, twin):
         """What is not NFC is refused, never normalised; the composed twin passes."""
-        assert "NFC" in templates.flaw(bad)
-        assert templates.flaw(twin) is None
+        assert "NFC" in flaws.flaw(bad)
+        assert flaws.flaw(twin) is None
 
     @pytest.mark.parametrize("value", ["", ".", "..", "/", "a/", "/a", "a/b"])
     def test_segments(self, value):
         """A value is one segment and no dot segment."""
-        assert templates.flaw(value) is not None
+        assert flaws.flaw(value) is not None
 
     @pytest.mark.parametrize("value", ["a//b", "a/./b", "a/../b", "../a", "a/..", "/a", "a/", "/", ""])
     def test_path_segments(self, value):
         """A path has no empty and no dot segments; dots beside letters are names."""
-        assert templates.flaw(value, path=True) is not None
-        assert templates.flaw("a/.b/c../d", path=True) is None
+        assert flaws.flaw(value, path=True) is not None
+        assert flaws.flaw("a/.b/c../d", path=True) is None
 
     @pytest.mark.parametrize(
         ("value", "sound"), [("a" * 128, True), ("a" * 129, False), ("é" * 64, True), ("é" * 65, False)]
     )
     def test_claim_length(self, value, sound):
         """A claim has at most 128 bytes of UTF-8, not characters."""
-        assert (templates.claim_flaw(value) is None) == sound
+        assert (flaws.claim_flaw(value) is None) == sound
 
     @pytest.mark.parametrize("value", [None, 1, True, 1.5, ["u1"], {"a": 1}])
     def test_claim_that_is_no_string(self, value):
         """Only strings stand in keys: nothing is converted."""
-        assert templates.claim_flaw(value) is not None
+        assert flaws.claim_flaw(value) is not None
 
     @pytest.mark.parametrize(
         ("value", "sound"), [("a" * 850, True), ("a" * 851, False), ("漢" * 283, True), ("漢" * 284, False)]
     )
     def test_key_length(self, value, sound):
         """A key has at most 850 bytes of UTF-8."""
-        assert (templates.key_flaw(value) is None) == sound
+        assert (flaws.key_flaw(value) is None) == sound
 
     def test_surrogate_in_key(self):
         """A lone surrogate is refused, not an encoding failure."""
-        assert templates.key_flaw("a\ud800") is not None
-        assert templates.claim_flaw("a\ud800") is not None
+        assert flaws.key_flaw("a\ud800") is not None
+        assert flaws.claim_flaw("a\ud800") is not None
         assert FREE.flaw("a\ud800") is not None
 
 
@@ -375,7 +376,7 @@ class TestAdmission:
         template = "f/" + "/".join(f"{{{name}}}" for name in names[:16])
         assert admits(template, "f/" + "/".join("a" * 16), dict.fromkeys(names, FREE))
         with pytest.raises(TemplateError, match="32 parts"):
-            templates.parse(f"{template}/{{i16}}")
+            notation.parse(f"{template}/{{i16}}")
 
 
 def test_day_of_an_instant():
