@@ -186,6 +186,7 @@ class _Line(ProxyConnection):  # type: ignore[misc]
             timeout=self.local.timeout_seconds,
             stream=True,
             allow_redirects=False,
+            auth=_as_it_is,
         )
         answered = self._monotonic()
         self._read(response, began + self.local.timeout_seconds)
@@ -206,6 +207,11 @@ class _Line(ProxyConnection):  # type: ignore[misc]
                 response.close()
                 raise TimeoutError("the answer came too slowly, or was too long")
         response._content = body
+
+
+def _as_it_is(request: Any) -> Any:
+    # Without an `auth`, requests puts what a .netrc says of the host in the place of the signature.
+    return request
 
 
 def _date(text: str) -> float | None:

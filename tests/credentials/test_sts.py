@@ -203,6 +203,13 @@ class TestEmulator:
         assert issue(issuer, Scope(document("a/*", "GetObject"), 1800)).secret_id
         assert issuer.serving
 
+    def test_netrc(self, emulator, tmp_path, monkeypatch):
+        """What a .netrc says of STS's host does not take the signature's place."""
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+        (tmp_path / "netrc").chmod(0o600)
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        assert issue(issuer_at(emulator.url, real_clock), Scope(document("a/*", "GetObject"), 1800)).secret_id
+
     def test_wrong_key(self, emulator):
         """A key that STS does not accept is a refusal for good."""
         wrong = issuer_at(emulator.url, real_clock, source_key(SOURCE[0], "WRONGKEY000000000000"))
