@@ -140,7 +140,7 @@ class TestCheck:
         """A folder that loads ends with 0 and its number of routes; warnings never do harm."""
         result = run("check", str(REPOSITORY / "policies"))
         assert (result.exit_code, result.stderr) == (0, "")
-        assert re.search(r"^7 routes, [0-9]{2} tests, [0-9]+ warnings?$", result.stdout, re.MULTILINE)
+        assert re.search(r"^8 routes, [0-9]{2} tests, [0-9]+ warnings?$", result.stdout, re.MULTILINE)
 
     def test_configured_folder(self, run):
         """Without a folder it is the configured one, and no key and no authentication is needed."""
@@ -169,7 +169,7 @@ class TestCheck:
             run("check", str(REPOSITORY / "policies"), "--format", "json"),
             run("check", str(wrong), "--format", "json"),
         )
-        assert (good.exit_code, json.loads(good.stdout)["ok"], json.loads(good.stdout)["routes"]) == (0, True, 7)
+        assert (good.exit_code, json.loads(good.stdout)["ok"], json.loads(good.stdout)["routes"]) == (0, True, 8)
         assert {problem["level"] for problem in json.loads(good.stdout)["problems"]} == {"warning"}
         assert (bad.exit_code, json.loads(bad.stdout)["ok"]) == (1, False)
         errors = [problem for problem in json.loads(bad.stdout)["problems"] if problem["level"] == "error"]
@@ -220,7 +220,7 @@ class TestCheck:
         lines = result.stdout.splitlines()
         assert "avatars: narrows: expires.max_seconds: 900 -> 600: links may live less long" in lines
         assert any(line.startswith("reports: narrows: route removed: ") for line in lines)
-        assert re.fullmatch("6 routes, [0-9]+ tests, 1 warning, 2 differences", lines[-1])
+        assert re.fullmatch("7 routes, [0-9]+ tests, 1 warning, 2 differences", lines[-1])
         told = json.loads(run("check", str(old), "--diff", str(tmp_path), "--format", "json").stdout)
         assert [(one["route"], one["effect"]) for one in told["differences"]] == [
             ("avatars", "widens"),

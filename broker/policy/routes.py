@@ -123,7 +123,9 @@ class Route:
         if ask.vend == "form":
             return self._order(ask, operation, claims, key, form=form(self.document, key, headers), base_url=endpoint)
         object_ = signing.Request("", endpoint, key, host, {})
-        return self._order(ask, operation, claims, key, step=step(ask, self.document.content, object_, headers))
+        signed = step(ask, self.document.content, object_, headers)
+        _check_expected_length(signed.requests[-1].request)  # of parts the last has the longest number
+        return self._order(ask, operation, claims, key, step=signed)
 
     def _order(
         self,

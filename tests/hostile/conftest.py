@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -99,6 +99,24 @@ POLICIES: dict[str, dict[str, Any]] = {
         "key": "folder/{principal.sub}/{path}",
         "inputs": {"path": {"type": "path"}},
     },
+    "clips": {
+        "vends": ["form", "multipart", "confirm"],
+        "key": "clips/{principal.sub}/{name}",
+        "inputs": {"name": {}},
+        "content": {"types": ["video/mp4"], "max_bytes": 20 * 2**20, "part_bytes": 8 * 2**20},
+        "headers": {
+            "Cache-Control": {"const": "no-store"},
+            "Content-Language": {"enum": ["de", "en"]},
+            "Content-Encoding": {"pattern": "(?s).*"},
+            "x-cos-forbid-overwrite": {"const": "true"},
+            "x-cos-meta-*": {"pattern": "[a-z0-9-]{1,32}"},
+        },
+    },
+    "videos": {
+        "vends": ["form", "multipart", "confirm"],
+        "key": "videos/{principal.sub}/{uuid}.{ext}",
+        "inputs": {"ext": {"enum": ["mp4"]}},
+    },
 }
 
 
@@ -132,8 +150,19 @@ class House(Door):
         if answer.status_code == 200:
             return Answer(200, "granted", grant=whole)
         assert (whole["status"], answer.headers["Cache-Control"]) == (answer.status_code, "no-store")
-        errors = [text for error in whole["errors"] for text in (error["field"], error["message"])]
-        return Answer(answer.status_code, whole["code"], (whole["detail"], *errors))
+        return refusal(whole)
+
+    def batch(self, route: str, asks: Sequence[Any], by: Mapping[str, str]) -> list[Answer]:
+        """An answer to each ask of a batch; to the one ask of a batch that was refused whole, that refusal."""
+        whole = self.http(f"{route}/batch", {"asks": asks}, by)
+        if whole.status != 200:
+            assert len(asks) == 1, whole.told
+            return [whole]
+        results = whole.grant["results"]
+        assert all(one["status"] == one.get("problem", one)["status"] for one in results)
+        return [
+            Answer(200, "granted", grant=one["grant"]) if "grant" in one else refusal(one["problem"]) for one in results
+        ]
 
     def inside(self, route: str, ask: Mapping[str, Any], claims: Mapping[str, Any]) -> Answer:
         """An answer through the door of an application that hosts the broker and has authenticated somebody."""
@@ -142,7 +171,8 @@ class House(Door):
         except RequestError as error:
             errors = [text for one in error.errors for text in (one.field, one.message)]
             return Answer(error.status, error.code, (error.detail, *errors))
-        return Answer(200, "granted", grant={name: getattr(grant, name) for name in ("key", "url", "headers")})
+        told = {name: getattr(grant, name, None) for name in ("key", "url", "headers")}
+        return Answer(200, "granted", grant=told)
 
     def jwt(self, **claims: Any) -> dict[str, str]:
         """The identity of somebody with a JWT."""
@@ -156,6 +186,12 @@ class House(Door):
         if claims is not None:
             by["HTTP_X_PRINCIPAL_CLAIMS"] = claims.encode("utf-8", "surrogatepass").decode("latin-1")
         return by
+
+
+def refusal(problem: Mapping[str, Any]) -> Answer:
+    """A problem as it comes over HTTP, alone or in a batch."""
+    errors = [text for error in problem["errors"] for text in (error["field"], error["message"])]
+    return Answer(problem["status"], problem["code"], (problem["detail"], *errors))
 
 
 def base64url(text: str | bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -14,9 +15,28 @@ from tests.hostile.conftest import Answer, House, base64url
 from tests.hostile.values import FINE_IN_A_PATH, FLAWED, SURROGATES, TYPES
 
 MARKER = "zq7x"
+MIB = 2**20
+MP4 = {"Content-Type": "video/mp4"}
 PNG = {"Content-Type": "image/png", "Content-Length": "9"}
 NAMED = {"method": "GET", "inputs": {"name": "a"}}
 WORD = {"inputs": {"name": "a"}}
+# The steps of a multipart upload, each without its key.
+STEPS: dict[str, dict[str, Any]] = {
+    "initiate": {"step": "initiate", "size": 9, "headers": MP4},
+    "parts": {"step": "parts", "upload_id": "u", "size": 9, "parts": {"from": 1, "to": 1}},
+    "list": {"step": "list", "upload_id": "u"},
+    "complete": {"step": "complete", "upload_id": "u"},
+    "abort": {"step": "abort", "upload_id": "u"},
+}
+LATER = [step for step in STEPS if step != "initiate"]
+UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
+OF_UPLOAD_ID = re.compile(r"[!-~]{1,512}")  # as the contract has it
+# The asks of all vends that make or look at an object of the route `clips`, each without its key.
+OF_CLIPS = {
+    "form": ("clips/form", {"headers": MP4}),
+    **{step: ("clips/multipart", ask) for step, ask in STEPS.items()},
+    "confirm": ("clips/confirm", {}),
+}
 
 # What a door does with (the broker, the value, the name of a caller nobody was before).
 Knock = Callable[[House, Any, str], Answer]
@@ -30,15 +50,32 @@ class Door(NamedTuple):
     status: int
     code: str
     otherwise: Mapping[str, tuple[int, str]] = {}
+    found: tuple[int, str] = (200, "granted")  # what comes of the value that is granted
+
+    def twin(self, caller: str) -> Any:
+        """The value that is granted to a caller."""
+        is_text = isinstance(self.granted, str)
+        return self.granted.replace("{}", caller).replace("CALLER", caller) if is_text else self.granted
 
 
-def asked(route: str, member: str | None = None, form: str = "{}", **ask: Any) -> Knock:
+class Asked(NamedTuple):
+    """A knock over HTTP by somebody with a JWT, whose ask (of a value and a caller) is all that is odd about it."""
+
+    path: str
+    ask: Callable[[Any, str], Any]
+
+    def __call__(self, house: House, value: Any, caller: str) -> Answer:
+        """The answer."""
+        return house.http(self.path, self.ask(value, caller), house.jwt(sub=caller))
+
+    def in_batch(self, value: Any, caller: str) -> Any:
+        """The same ask as one of a batch."""
+        return {"vend": self.path.rpartition("/")[2], **self.ask(value, caller)}
+
+
+def asked(route: str, member: str | None = None, form: str = "{}", **ask: Any) -> Asked:
     """A knock in which the value, put into `form`, is a member of the ask, `inputs.name` for instance."""
-
-    def knock(house: House, value: Any, caller: str) -> Answer:
-        return house.http(route, with_member(ask, member, form, value, caller), house.jwt(sub=caller))
-
-    return knock
+    return Asked(route, lambda value, caller: with_member(ask, member, form, value, caller))
 
 
 def with_member(ask: Mapping[str, Any], member: str | None, form: str, value: Any, caller: str) -> Any:
@@ -50,19 +87,36 @@ def with_member(ask: Mapping[str, Any], member: str | None, form: str, value: An
     return {**ask, outer: {**ask.get(outer, {}), inner: shown} if dot else shown}
 
 
-def as_name(route: str, member: str, content: str, **ask: Any) -> Knock:
+def as_name(route: str, member: str, content: str, **ask: Any) -> Asked:
     """A knock in which the value is the name of a header or parameter."""
-
-    def knock(house: House, value: Any, caller: str) -> Answer:
-        whole = {**ask, member: {**ask.get(member, {}), value: content}}
-        return house.http(route, whole, house.jwt(sub=caller))
-
-    return knock
+    return Asked(route, lambda value, caller: {**ask, member: {**ask.get(member, {}), value: content}})
 
 
-def with_another(house: House, value: Any, caller: str) -> Answer:
+def with_another(route: str, **ask: Any) -> Asked:
     """A knock in which the value is the name of a member that holds the bucket."""
-    return house.http("names/url", {**NAMED, value: BUCKET}, house.jwt(sub=caller))
+    return Asked(route, lambda value, caller: {**ask, value: BUCKET})
+
+
+def with_members(step: str) -> Asked:
+    """A knock in which the value is members that the ask of a step has besides, or otherwise; None takes one away."""
+
+    def ask(value: Any, caller: str) -> Any:
+        whole = {"key": f"clips/{caller}/a", **STEPS[step], **value}
+        return {name: one for name, one in whole.items() if one is not None}
+
+    return Asked("clips/multipart", ask)
+
+
+def can_be_batched(knock: Asked) -> bool:
+    """Whether the asks of a knock may stand in a batch."""
+    return knock.path.rpartition("/")[2] not in ("multipart", "confirm")
+
+
+def alone_in_batch(member: str | None, **ask: Any) -> Knock:
+    """A knock in which the value is a member of the only ask in a batch, or that ask."""
+    return lambda house, value, caller: house.batch(
+        "names", [with_member(ask, member, "{}", value, caller)], house.jwt(sub=caller)
+    )[0]
 
 
 def claimed(route: str, claim: str, ask: Mapping[str, Any]) -> Knock:
@@ -111,6 +165,16 @@ def at_path(form: str, ask: Mapping[str, Any] | None = None) -> Knock:
     return knock
 
 
+def bucket_of_clips(ask: Mapping[str, Any]) -> Callable[[Any, str], Any]:
+    """An ask about an object of the caller's that says a bucket, the value at its end."""
+    return lambda value, caller: {**ask, "key": f"clips/{caller}/a", "bucket": BUCKET + value}
+
+
+def answer_of(name: str) -> tuple[int, str]:
+    """What who may ask is told: of an object that is not there, that it is not."""
+    return (404, "object_not_found") if name == "confirm" else (200, "granted")
+
+
 IN_TOKEN = dict.fromkeys(SURROGATES, (401, "unauthenticated"))
 IN_BODY = dict.fromkeys(SURROGATES, (400, "malformed_json"))
 SUB = {**IN_TOKEN, "empty": (401, "unauthenticated")}
@@ -124,6 +188,15 @@ CLAIM_DOORS = {
     "X-Principal": Door(acted_for, "{}", 403, "principal_not_allowed"),
     "claim in X-Principal-Claims": Door(of_team, "{}", 403, "principal_not_allowed"),
     "sub inside": Door(inside("names", None, vend="url", **NAMED), "{}", 403, "principal_not_allowed"),
+    "sub of a batch": Door(
+        claimed("names/batch", "sub", {"asks": [{"vend": "url", **NAMED}]}), "{}", 403, "principal_not_allowed", SUB
+    ),
+    "sub of a form": Door(
+        claimed("clips/form", "sub", {**WORD, "headers": MP4}), "{}", 403, "principal_not_allowed", SUB
+    ),
+    "sub of an upload": Door(
+        claimed("clips/multipart", "sub", {**WORD, **STEPS["complete"]}), "{}", 403, "principal_not_allowed", SUB
+    ),
 }
 INPUT_DOORS = {
     "input": Door(asked("names/url", "inputs.name", method="GET"), "a", 422, "input_not_allowed", IN_BODY),
@@ -145,6 +218,22 @@ INPUT_DOORS = {
     "key inside": Door(
         inside("names", "key", "names/CALLER/{}", vend="download-url"), "a", 422, "key_not_allowed"
     ),
+    "key of a form inside": Door(
+        inside("clips", "key", "clips/CALLER/{}", vend="form", headers=MP4), "a", 422, "key_not_allowed"
+    ),
+    "key at complete inside": Door(
+        inside("clips", "key", "clips/CALLER/{}", vend="multipart", **STEPS["complete"]), "a", 422, "key_not_allowed"
+    ),
+    **{
+        f"key at {name}": Door(
+            asked(path, "key", "clips/CALLER/{}", **ask), "a", 422, "key_not_allowed", IN_BODY, answer_of(name)
+        )
+        for name, (path, ask) in OF_CLIPS.items()
+    },
+    **{
+        f"input at {name}": Door(asked(path, "inputs.name", **ask), "a", 422, "input_not_allowed", IN_BODY)
+        for name, (path, ask) in OF_CLIPS.items() if name != "confirm"
+    },
 }  # fmt: skip
 PATH_DOORS = {
     "path": Door(asked("files/url", "inputs.path", method="PUT"), "a/b", 422, "input_not_allowed", IN_BODY),
@@ -193,6 +282,35 @@ VALUE_DOORS = {
     "method": Door(
         asked("names/url", "method", "GET{}", inputs={"name": "a"}), "", 400, "invalid_request", IN_BODY
     ),
+    **{
+        f"{what} at {name}": Door(asked(path, member, form, **WORD, **ask), "", 422, code, IN_BODY)
+        for name, (path, ask) in OF_CLIPS.items() if name in ("form", "initiate")
+        for what, member, form, code in (
+            ("header", "headers.x-cos-meta-a", MARKER + "{}", "header_not_allowed"),
+            ("fixed header", "headers.Cache-Control", "no-store{}", "header_not_allowed"),
+            ("type", "headers.Content-Type", "video/mp4{}", "content_type_not_allowed"),
+        )
+    },
+    **{
+        f"bucket at {name}": Door(
+            Asked(path, bucket_of_clips(ask)), "", 422, "bucket_not_allowed", IN_BODY, answer_of(name)
+        )
+        for name, (path, ask) in OF_CLIPS.items() if name in ("form", "complete", "confirm")
+    },
+}  # fmt: skip
+
+# Names that no upload may carry, whatever it is an upload by.
+FORBIDDEN_HEADERS = {
+    "empty": "", "LF at the end": "x-cos-meta-a\n", "CR LF": "x-cos-meta-a\r\nX-A: b", "NUL": "x-cos-meta-a\x00",
+    "colon": "x-cos-meta-a:b", "space at the end": "x-cos-meta-a ", "star": "x-cos-meta-*",
+    "prefix alone": "x-cos-meta-",
+    "65 characters": "x-cos-meta-" + "a" * 65, "Kelvin sign": "x-cos-meta-to\u212aen", "long s": "x-co\u017f-meta-a",
+    "acl": "x-cos-acl", "acl in capitals": "X-COS-ACL", "grant": "x-cos-grant-read", "copy": "x-cos-copy-source",
+    "token": "x-cos-security-token", "callback": "x-cos-callback", "image": "Pic-Operations", "ci": "x-ci-process",
+    "identity": "Authorization", "host": "Host", "q": "q-signature", "sign": "sign", "chunks": "Transfer-Encoding",
+    "expect": "Expect", "tagging": "x-cos-tagging", "storage": "x-cos-storage-class", "type twice": "content-type",
+    "encryption": "x-cos-server-side-encryption", "own key": "x-cos-server-side-encryption-customer-key",
+    "website": "x-cos-website-redirect", "lone surrogate": ("x-cos-meta-\ud800", 400, "malformed_json"),
 }  # fmt: skip
 
 # What each door alone refuses: situation -> value, or (value, status and code of its own).
@@ -371,7 +489,7 @@ OWN: dict[str, tuple[Door, dict[str, Any]]] = {
         },
     ),
     "member": (
-        Door(with_another, "bucket", 400, "invalid_request"),
+        Door(with_another("names/url", **NAMED), "bucket", 400, "invalid_request"),
         {
             "policy document": "policy", "statement": "statement", "resource": "resource", "action": "action",
             "effect": "effect", "principal": "principal", "sub": "sub", "claims": "claims", "scope": "scope",
@@ -410,6 +528,196 @@ OWN: dict[str, tuple[Door, dict[str, Any]]] = {
     "key that is cut in many ways": (
         Door(asked("slow/url", "key", "slow/CALLER/{}", method="GET"), "a-x-a", 422, "key_not_allowed"),
         {"dashes": "-" * 800, "pairs": "a-" * 400, "letters": "a" * 800, "x and dashes": "x-" * 190 + "!"},
+    ),
+    **{
+        f"another's key at {name}": (
+            Door(asked(path, "key", "{}", **ask), "clips/CALLER/a", 422, "key_not_allowed", {}, answer_of(name)),
+            {
+                "longer": "clips/CALLER0/a", "shorter": "clips/c/a", "upwards": "clips/CALLER/../C/a",
+                "capitals": "CLIPS/CALLER/a", "folder": "clips/CALLER/", "bare": "clips/CALLER", "all": "/",
+                "empty": "", "leading slash": "/clips/CALLER/a", "doubled": "clips//CALLER/a",
+                "fullwidth slash": "clips\uff0fCALLER/a", "encoded": "clips%2fCALLER%2fa", "deeper": "clips/CALLER/a/b",
+                "form's own": "clips/CALLER/${filename}", "query": "clips/CALLER/a?acl\n",
+                "second line": "a\nclips/CALLER/a",
+                "other route": "videos/CALLER/a", "URL": "https://evil.example/clips/CALLER/a",
+            },
+        )
+        for name, (path, ask) in OF_CLIPS.items()
+    },
+    **{
+        f"generated part at {name}": (
+            Door(
+                asked(path, "key", "videos/CALLER/{}.mp4", **ask), UUID, 422, "key_not_allowed", {}, answer_of(name)
+            ),
+            {
+                "a word": "a", "empty": "", "capitals": UUID.upper(), "version 1": UUID.replace("-4f0e", "-1f0e"),
+                "variant": UUID.replace("-9d2a", "-1d2a"), "no hyphens": UUID.replace("-", ""), "braces": f"{{{UUID}}}",
+                "longer": f"{UUID}0", "shorter": UUID[:-1], "LF": f"{UUID}\n", "folder": f"a/{UUID}",
+                "fullwidth digit": UUID[:-1] + "\uff11", "space": f" {UUID}", "URN": f"urn:uuid:{UUID}",
+                "two": f"{UUID}.{UUID}", "none": "{uuid}",
+            },
+        )
+        for name, path, ask in (
+            ("form", "videos/form", {}), ("complete", "videos/multipart", STEPS["complete"]),
+            ("confirm", "videos/confirm", {}),
+        )
+    },
+    **{
+        f"upload at {step}": (
+            Door(
+                asked("clips/multipart", "upload_id", "{}", **WORD, **ask), "u&acl=%2f#?*${}\\\"'", 400,
+                "invalid_request"
+            ),
+            {
+                **{name: value for name, value in FLAWED.items() if not OF_UPLOAD_ID.fullmatch(value)},
+                **{name: (FLAWED[name], 400, "malformed_json") for name in SURROGATES},
+                "513 characters": "u" * 513, "space": "a b", "space at the end": "u ", "fullwidth": "\uff55",
+            },
+        )
+        for step, ask in STEPS.items() if step in LATER
+    },
+    **{
+        f"size at {step}": (
+            Door(asked("clips/multipart", "size", "{}", **WORD, **STEPS[step]), 20 * MIB, 400, "invalid_request"),
+            {
+                **{name: value for name, value in TYPES.items() if value != 1 or value is True},
+                "text": "9", "whole fraction": 9.0, "16 digits": 10**15, "null": None,
+                "one too many": (20 * MIB + 1, 422, "content_too_large"),
+                "15 digits": (10**15 - 1, 422, "content_too_large"),
+            },
+        )
+        for step in ("initiate", "parts")
+    },
+    "parts": (
+        Door(
+            asked("clips/multipart", "parts", **WORD, **{**STEPS["parts"], "size": 16 * MIB + 1}), {"from": 1, "to": 3},
+            400, "invalid_request",
+        ),
+        {
+            **TYPES,
+            "null": None, "text": "1-3", "a pair": [1, 3], "from nothing": {"from": 0, "to": 1},
+            "negative": {"from": -1, "to": 1}, "backwards": {"from": 2, "to": 1}, "beyond the end": {"from": 1,
+            "to": 4},
+            "only beyond": {"from": 4, "to": 4}, "10,001": {"from": 1, "to": 10_001}, "vast": {"from": 1, "to": 10**30},
+            "true": {"from": True, "to": 1}, "fraction": {"from": 1.0, "to": 1}, "digits": {"from": "1", "to": "1"},
+            "no end": {"from": 1}, "no beginning": {"to": 1}, "nulls": {"from": None, "to": None},
+            "own name": {"from_": 1, "to": 1}, "capitals": {"From": 1, "to": 1}, "another": {"from": 1, "to": 1,
+            "by": 1},
+            "length": {"from": 1, "to": 1, "Content-Length": 9}, "list": {"from": [1], "to": [1]},
+            "surrogate": ({"from": 1, "to": 1, "\ud800": 1}, 400, "malformed_json"),
+        },
+    ),
+    "parts beyond a size": (
+        Door(
+            Asked("clips/multipart", lambda value, caller: {**WORD, **STEPS["parts"], **value}),
+            {"size": 8 * MIB, "parts": {"from": 1, "to": 1}}, 400, "invalid_request",
+        ),
+        {
+            "one byte": {"size": 1, "parts": {"from": 1, "to": 2}},
+            "one part": {"size": 8 * MIB, "parts": {"from": 1, "to": 2}},
+            "one part and a byte": {"size": 8 * MIB + 1, "parts": {"from": 2, "to": 3}},
+            "far beyond": {"size": 20 * MIB, "parts": {"from": 4, "to": 10_000}},
+        },
+    ),
+    "step": (
+        Door(asked("clips/multipart", "step", **WORD, upload_id="u"), "complete", 400, "invalid_request"),
+        {
+            **TYPES,
+            "null": None, "empty": "", "capitals": "COMPLETE", "LF": "complete\n", "space": " complete",
+            "two": "list,abort",
+            "star": "*", "part": "part", "put": "PutObject", "fullwidth": "\uff43omplete", "prototype": "__proto__",
+            "of another shape": "initiate", "of more": "parts", "long": "complete" * 1000,
+            "lone surrogate": ("\ud800", 400, "malformed_json"),
+        },
+    ),
+    **{
+        f"members at {step}": (
+            Door(with_members(step), {}, 400, "invalid_request"),
+            {
+                **{
+                    f"no {name}": {name: None}
+                    for name in STEPS[step] if name != "headers"
+                },
+                **{
+                    name: {name: value}
+                    for name, value in {
+                        "upload_id": "u", "size": 9, "parts": {"from": 1, "to": 1}, "headers": {},
+                        "params": {"acl": ""},
+                        "method": "PUT", "filename": "a", "inputs": {"name": "a"}, "part_number": 1,
+                        "acl": "public-read",
+                        "uploadId": "u", "part_bytes": MIB, "vend": "url", "region": "ap-guangzhou",
+                    }.items()
+                    if name not in STEPS[step]
+                },
+            },
+        )
+        for step in STEPS
+    },
+    "name of a header at initiate": (
+        Door(
+            as_name("clips/multipart", "headers", MARKER, **WORD, **STEPS["initiate"]),
+            "X-Cos-Meta-A", 422, "header_not_allowed",
+        ),
+        FORBIDDEN_HEADERS | {"length": "Content-Length", "range": "Range"},
+    ),
+    "name of a field of a form": (
+        Door(as_name("clips/form", "headers", MARKER, **WORD, headers=MP4), "X-Cos-Meta-A", 422, "header_not_allowed"),
+        FORBIDDEN_HEADERS
+        | {
+            "form's acl": "acl", "key": "key", "key in capitals": "Key", "policy": "policy", "file": "file",
+            "redirect": "success_action_redirect", "status": "success_action_status", "bucket": "bucket",
+            "key time": "q-key-time", "algorithm": "q-sign-algorithm", "who": "q-ak", "length": "Content-Length",
+            "range": "content-length-range", "submit": "submit", "name": "x-cos-meta-a\"; filename=\"b",
+        },
+    ),
+    "member of a form": (
+        Door(
+            Asked("clips/form", lambda value, caller: {**WORD, "headers": MP4, **value}), {"expires_in": 60}, 400,
+            "invalid_request",
+        ),
+        {
+            name: {name: value}
+            for name, value in {
+                "params": {}, "method": "POST", "filename": "a", "size": 9, "step": "initiate", "upload_id": "u",
+                "parts": {"from": 1, "to": 1}, "fields": {"acl": "public-read"}, "acl": "public-read",
+                "conditions": [], "policy": "e30=", "redirect": "https://evil.example", "key": "clips/a/a",
+                "success_action_redirect": "https://evil.example", "content-length-range": [0, 10**15],
+            }.items()
+        },
+    ),
+    "member of a confirmation": (
+        Door(
+            Asked("clips/confirm", lambda value, caller: {"key": f"clips/{caller}/a", **value}), {"bucket": BUCKET},
+            400,
+            "invalid_request", {}, answer_of("confirm"),
+        ),
+        {
+            name: {name: value}
+            for name, value in {
+                "params": {}, "versionId": "1", "headers": {}, "method": "HEAD", "inputs": {"name": "a"},
+                "expires_in": 60,
+                "endpoint": "https://evil.example", "url": "http://169.254.169.254/", "host": "evil.example",
+                "vend": "url",
+            }.items()
+        },
+    ),
+    "vend in a batch": (
+        Door(alone_in_batch("vend", **NAMED), "url", 400, "invalid_request"),
+        {
+            **TYPES,
+            "null": None, "empty": "", "capitals": "URL", "LF": "url\n", "slash": "url/", "batch": "batch", "star": "*",
+            "multipart": "multipart", "confirmation": "confirm", "path": "../clips/form", "long": "u" * 5000,
+            "another shape": "credentials", "lone surrogate": ("\ud800", 400, "malformed_json"),
+        },
+    ),
+    "ask in a batch": (
+        Door(alone_in_batch(None), {"vend": "url", **NAMED}, 400, "invalid_request"),
+        {
+            **TYPES,
+            "null": None, "text": "url", "a batch": {"asks": [{"vend": "url", **NAMED}]}, "no vend": dict(NAMED),
+            "route": {"route": "clips", "vend": "url", **NAMED}, "Vend": {"Vend": "url", **NAMED},
+            "principal": {"vend": "url", "as": {"sub": "u2"}, **NAMED},
+        },
     ),
     "long key": (
         Door(asked("files/url", "key", "files/CALLER/{}", method="GET"), "x/" * 100 + "x", 422, "key_not_allowed"),
@@ -452,6 +760,21 @@ TYPE_DOORS = {
     "filename": Door(asked("names/download-url", "filename", inputs={"name": "a"}), "a", 400, "invalid_request"),
     "bucket": Door(asked("names/url", "bucket", **NAMED), BUCKET, 400, "invalid_request"),
     "method": Door(asked("names/url", "method", inputs={"name": "a"}), "GET", 400, "invalid_request"),
+    "upload": Door(asked("clips/multipart", "upload_id", **WORD, **STEPS["abort"]), "u", 400, "invalid_request"),
+    "key at complete": Door(
+        asked("clips/multipart", "key", **STEPS["complete"]), "clips/CALLER/a", 400, "invalid_request"
+    ),
+    "header at initiate": Door(
+        asked("clips/multipart", "headers.x-cos-meta-a", **WORD, **STEPS["initiate"]), "a", 400, "invalid_request"
+    ),
+    "key of a form": Door(asked("clips/form", "key", headers=MP4), "clips/CALLER/a", 400, "invalid_request"),
+    "input of a form": Door(asked("clips/form", "inputs.name", headers=MP4), "a", 400, "invalid_request"),
+    "header of a form": Door(
+        asked("clips/form", "headers.x-cos-meta-a", **WORD, headers=MP4), "a", 400, "invalid_request"
+    ),
+    "key of a confirmation": Door(
+        asked("clips/confirm", "key"), "clips/CALLER/a", 400, "invalid_request", {}, answer_of("confirm")
+    ),
     "input inside": Door(inside("names", "inputs.name", vend="url", method="GET"), "a", 400, "invalid_request"),
 }
 
@@ -511,10 +834,10 @@ def test_table():
 
 @pytest.mark.parametrize("case", MARKED)
 def test_refused(house, case):
-    """The contract's code and status; STS is not asked for a caller it never heard of; little is repeated."""
+    """The contract's code and status; nothing is asked of STS or COS for a caller they never heard of; little told."""
     answer = case.door.knock(house, case.value, house.caller())
     assert (answer.status, answer.code) == (case.status, case.code), answer.told
-    assert house.sts_calls() == 0
+    assert house.emulator.stats() == {"sts": {}, "cos": {}}
     check_told(answer, case)
 
 
@@ -522,9 +845,67 @@ def test_refused(house, case):
 def test_granted(house, door):
     """The twin: the same ask through the same door is granted with another value, and STS is asked once."""
     caller = house.caller()
-    answer = door.knock(house, door.granted.replace("{}", caller).replace("CALLER", caller), caller)
-    assert (answer.status, answer.code) == (200, "granted"), answer.told
+    answer = door.knock(house, door.twin(caller), caller)
+    assert (answer.status, answer.code) == door.found, answer.told
     assert house.sts_calls() == 1
+    # A confirmation looks once; nothing else does.
+    assert house.emulator.stats()["cos"] == ({} if door.found[0] == 200 else {"HeadObject": 1})
+
+
+BATCHED = {name: door for name, door in DOORS.items() if isinstance(door.knock, Asked) and can_be_batched(door.knock)}
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_refused_in_a_batch(house, name):
+    """Among asks that are granted each hostile one is refused as it is alone; STS is asked once, for the others."""
+    door, caller = BATCHED[name], house.caller()
+    hostile = {
+        situation.rpartition(": ")[2]: case
+        for situation, case in CASES.items()
+        if case.door is door and case.code != "malformed_json"
+    }
+    sound = door.knock.in_batch(door.twin(caller), caller)
+    asks = [ask for case in hostile.values() for ask in (door.knock.in_batch(case.value, caller), sound)]
+    route, by = door.knock.path.partition("/")[0], house.jwt(sub=caller)
+    assert {answer.status for answer in house.batch(route, asks[::2], by)} <= {400, 422}
+    assert house.sts_calls() == 0
+    answers = house.batch(route, [sound, *asks], by)
+    assert {(answer.status, answer.code) for answer in answers[::2]} == {door.found}
+    refused = dict(zip(hostile, answers[1::2], strict=True))
+    expected = {situation: (case.status, case.code) for situation, case in hostile.items()}
+    assert {situation: (one.status, one.code) for situation, one in refused.items()} == expected
+    assert house.emulator.stats() == {"sts": {"GetFederationToken": 1}, "cos": {}}
+    for situation, answer in refused.items():
+        check_told(answer, hostile[situation])
+
+
+BODIES = {
+    "surrogate": '{"vend":"url","method":"GET","inputs":{"name":"\\ud800"}}',
+    "vend twice": '{"vend":"url","vend":"signature","method":"GET","inputs":{"name":"a"}}',
+    "NaN": '{"vend":"url","method":"GET","inputs":{"name":"a"},"expires_in":NaN}',
+    "deep": '{"vend":"url","method":"GET","inputs":{"name":' + "[" * 8 + "]" * 8 + "}}",
+    "cut off": '{"vend":"url"',
+}
+
+
+@pytest.mark.parametrize("hostile", BODIES.values(), ids=BODIES)
+def test_no_json_in_a_batch(house, hostile):
+    """What is no JSON refuses the whole batch, sound asks and all; without it, they are granted."""
+    caller, sound = house.caller(), json.dumps({"vend": "url", **NAMED})
+    whole = house.http("names/batch", None, house.jwt(sub=caller), body=f'{{"asks":[{sound},{hostile},{sound}]}}')
+    assert (whole.status, whole.code, house.sts_calls()) == (400, "malformed_json", 0)
+    whole = house.http("names/batch", None, house.jwt(sub=caller), body=f'{{"asks":[{sound},{sound}]}}')
+    assert [one["status"] for one in whole.grant["results"]] == [200, 200]
+    assert house.sts_calls() == 1
+
+
+@pytest.mark.parametrize(("count", "code"), [(20, "granted"), (100, "url_too_long")])
+def test_many_headers_at_initiate(house, count, code):
+    """The names of signed headers stand in the URL: too many are refused before STS is asked."""
+    names = [f"x-cos-meta-{number:064}" for number in range(count)]
+    ask = {**WORD, **STEPS["initiate"], "headers": {**MP4, **dict.fromkeys(names, "a")}}
+    assert house.http("clips/multipart", ask, house.jwt()).code == code
+    assert house.sts_calls() == (1 if code == "granted" else 0)
 
 
 def check_told(answer: Answer, case: Case) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import pytest
+import requests
 
 from broker.local import send
 from tests.conftest import BUCKET
 from tests.hostile.conftest import base64url
-from tests.hostile.values import HARMLESS
+from tests.hostile.values import FLAWED, HARMLESS
 
 NAMED = {"method": "GET", "inputs": {"name": "a"}}
 SIGNED = {"q-sign-algorithm", "q-ak", "q-sign-time", "q-key-time", "q-header-list", "q-url-param-list", "q-signature"}
@@ -75,6 +78,68 @@ def test_granted_as_it_came(house, knock, form, value):
     status, _, body = send("GET", url, answer.grant["headers"])
     assert (status, b"NoSuchKey" in body) == (404, True)
     assert house.sts_calls() == 1
+
+
+@pytest.mark.parametrize("value", HARMLESS.values(), ids=HARMLESS)
+def test_uploaded_as_it_came(house, value):
+    """A form, each step of an upload and a confirmation are of the key expected, and COS lets their holder in."""
+    caller = house.caller()
+    key, by, kind = f"clips/{caller}/{value}", house.jwt(sub=caller), {"Content-Type": "video/mp4"}
+    upload = {"key": key}
+    for step, more, status in (
+        ("initiate", {"size": 4, "headers": kind}, 200),
+        ("parts", {"size": 4, "parts": {"from": 1, "to": 1}}, 200),
+        ("list", {}, 200),
+        ("abort", {}, 204),
+    ):
+        answer = house.http("clips/multipart", {"step": step, **upload, **more}, by)
+        assert (answer.code, answer.grant["key"]) == ("granted", key), answer.told
+        (request,) = answer.grant["requests"]
+        parts = urlsplit(request["url"])
+        assert (unquote(parts.path), parts.fragment) == (f"/{key}", "")
+        body = b"mine" if step == "parts" else b""
+        found, _, body = send(request["method"], request["url"], request["headers"], body)
+        assert found == status, body
+        if step == "initiate":
+            upload["upload_id"] = re.search(rb"<UploadId>(\w+)<", body)[1].decode()
+    form = house.http("clips/form", {"inputs": {"name": value}, "headers": kind}, by).grant
+    assert (form["key"], form["fields"]["key"]) == (key, key)
+    assert ["eq", "$key", key] in json.loads(base64.b64decode(form["fields"]["policy"]))["conditions"]
+    assert house.http("clips/confirm", {"key": key}, by).code == "object_not_found"
+    fields = [(name, (None, text)) for name, text in form["fields"].items()]
+    assert requests.post(form["url"], files=[*fields, ("file", ("a", b"mine"))], timeout=10).status_code == 204
+    assert house.http("clips/confirm", {"key": key}, by).grant["content_length"] == 4
+    # One credential for each operation: multipart, form, head.
+    assert house.sts_calls() == 3
+
+
+UPLOAD_IDS = {
+    **{name: text for name, text in FLAWED.items() if re.fullmatch("[!-~]{1,512}", text)},
+    "another part": "u&partNumber=2",
+    "ampersand": "u&acl",
+    "fragment": "u#",
+    "equals": "u=v=",
+    "plus": "u+v",
+    "512 characters": "%" * 512,
+}
+
+
+@pytest.mark.parametrize("step", ["parts", "list", "complete", "abort"])
+@pytest.mark.parametrize("upload_id", UPLOAD_IDS.values(), ids=UPLOAD_IDS)
+def test_upload_id(house, upload_id, step):
+    """Whatever is said to be COS's name of an upload is one parameter of one key, and COS knows no such upload."""
+    caller = house.caller()
+    more = {"size": 4, "parts": {"from": 1, "to": 1}} if step == "parts" else {}
+    ask = {"step": step, "inputs": {"name": "a"}, "upload_id": upload_id, **more}
+    (request,) = house.http("clips/multipart", ask, house.jwt(sub=caller)).grant["requests"]
+    parts = urlsplit(request["url"])
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    asked = {"uploadId": upload_id, **({"partNumber": "1"} if more else {})}
+    assert (parts.path, parts.fragment) == (f"/clips/{caller}/a", "")
+    assert {name: value for name, value in pairs if name not in SIGNED} == asked
+    assert len(pairs) == len(SIGNED) + len(asked)
+    status, _, body = send(request["method"], request["url"], request["headers"], b"mine" if more else b"")
+    assert (status, b"<Code>NoSuchUpload<" in body) == (404, True)
 
 
 LOOKALIKES = {

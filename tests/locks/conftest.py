@@ -18,11 +18,12 @@ from qcloud_cos import CosConfig
 from qcloud_cos.cos_auth import CosS3Auth
 
 from broker import Broker
+from broker.cos import forms
 from broker.cos.signing import TOKEN_NAME, Request, Signer, Window
 from broker.emulator.server import Emulator
 from broker.local import AUDIENCE, ISSUER, Identities
 from broker.settings import Settings
-from tests.conftest import ACCOUNT
+from tests.conftest import ACCOUNT, BUCKET
 from tests.doubles import Clock
 from tests.web.conftest import Door
 
@@ -99,6 +100,40 @@ class Store:
         url = Signer(*by).presigned_url(request, Window(now - 60, now + 300))
         return self.send(method, url.removeprefix("http://store"), sent.items(), body)
 
+    def form(
+        self,
+        by: Key,
+        key: str,
+        fields: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        host: str = "",
+    ) -> Answer:
+        """The answer to a form whose policy the holder of a key pair signs, each of its fields pinned in it."""
+        host, now = host or self.host, int(time.time())
+        bucket = BUCKET if host == self.host else host.partition(".")[0]
+        signed = forms.fields(forms.Form(bucket, key, fields), Signer(*by), Window(now - 60, now + 300))
+        return self.submit([pair for pair in signed.items() if pair[1]], body, {"Host": host, **(headers or {})})
+
+    def submit(self, fields: Pairs, file: bytes, headers: Mapping[str, str], target: str = "/") -> Answer:
+        """The answer to a form with exactly these fields, its file last."""
+        named = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields]
+        named.append(b'name="file"; filename="a.mp4"\r\nContent-Type: text/html\r\n\r\n' + file)
+        body = b"".join(b"--b\r\nContent-Disposition: form-data; " + one + b"\r\n" for one in named) + b"--b--\r\n"
+        own = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(len(body))}
+        return self.send("POST", target, {**own, **headers}.items(), body)
+
+    def begin(self, key: str) -> str:
+        """COS's name for a new upload of a key."""
+        answer = self.signed(Key(*ACCOUNT), "POST", key, params={"uploads": ""})
+        return re.search(rb"<UploadId>(\w+)<", answer.body)[1].decode()
+
+    def part(self, key: str, upload_id: str, body: bytes = b"mine") -> str:
+        """The ETag of a first part of an upload."""
+        params = {"partNumber": "1", "uploadId": upload_id}
+        return self.signed(Key(*ACCOUNT), "PUT", key, params=params, body=body).headers["etag"]
+
     def put(self, key: str, body: bytes = b"mine", **headers: str) -> None:
         """An object that is there already."""
         assert self.signed(Key(*ACCOUNT), "PUT", key, body=body, headers=headers).status == 200
@@ -112,12 +147,26 @@ class Store:
         if "credentials" in grant:
             given = grant["credentials"]
             return Key(given["tmpSecretId"], given["tmpSecretKey"], given["sessionToken"])
+        if "requests" in grant:
+            return self.key_behind(grant["requests"][0])
+        if "satisfies" in grant:
+            return self._key_of_confirmations(grant["key"].rpartition("/")[0])
         fields = parse_qs(urlsplit(grant["url"]).query) | parse_qs(grant.get("authorization", ""))
+        fields |= {name: [value] for name, value in grant.get("fields", {}).items()}
         # The broker never shows the secret key of what it signs with; STS remembers whom it gave which.
         session = self.emulator._sessions.find(fields["q-ak"][0])
         assert session is not None
         assert session.token == (fields.get(TOKEN_NAME) or [grant["headers"].get(TOKEN_NAME)])[0]
         return Key(session.secret_id, session.secret_key, session.token)
+
+    def _key_of_confirmations(self, folder: str) -> Key:
+        """The credential that the broker itself sends a HEAD with, and shows nothing of."""
+        for one in self.emulator._sessions.live(time.time()):
+            (document,) = one.documents
+            (statement,) = document["statement"] if len(document["statement"]) == 1 else ({"action": []},)
+            if statement["action"] == ["name/cos:HeadObject"] and statement["resource"][0].endswith(f"/{folder}/*"):
+                return Key(one.secret_id, one.secret_key, one.token)
+        raise AssertionError(f"STS gave nothing that reads heads in {folder}")
 
 
 @pytest.fixture(scope="package")
@@ -165,6 +214,12 @@ def officially_signed() -> Callable[[Key, str, Mapping[str, str]], CosS3Auth]:
         return CosS3Auth(config, key, dict(params))
 
     return auth
+
+
+def manifest(etag: str) -> bytes:
+    """What completes an upload of one part."""
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    return f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 
 from broker.emulator.refusals import STATUS
 from tests.conftest import ACCOUNT, BUCKET
-from tests.locks.conftest import Key
+from tests.locks.conftest import Key, manifest
 
 UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
 PNG = {"Content-Type": "image/png", "Content-Length": "4"}
@@ -41,10 +41,17 @@ HELD = {
     ),
     "head": ("private-files/url", {"method": "HEAD", "key": "files/u1/a.txt"}),
     "delete": ("my-files-delete/url", {"key": "files/u1/a.txt"}),
+    "initiate": ("videos/multipart", {"step": "initiate", "size": 4, "headers": {"Content-Type": "video/mp4"}}),
+    "part": ("videos/multipart", {"step": "parts", "size": 4, "parts": {"from": 1, "to": 1}}),
+    "list": ("videos/multipart", {"step": "list"}),
+    "complete": ("videos/multipart", {"step": "complete"}),
+    "abort": ("videos/multipart", {"step": "abort"}),
 }
+VIDEO = f"videos/u1/{UUID}.mp4"
+STEPS = ("initiate", "part", "list", "complete", "abort")
 URLS = [name for name in HELD if name != "put-signature"]
-ONE_OF_EACH = ("put", "put-signature", "get", "head", "delete")
-DONE = {"PUT": 200, "GET": 200, "HEAD": 200, "DELETE": 204}
+ONE_OF_EACH = ("put", "put-signature", "get", "head", "delete", *STEPS)
+DONE = {"PUT": 200, "GET": 200, "HEAD": 200, "DELETE": 204, "POST": 200}
 
 
 @dataclass(frozen=True)
@@ -91,16 +98,24 @@ def _changed(pairs: tuple[tuple[str, str], ...], changes: Mapping[str, str | Non
 
 
 class Held:
-    """One grant in somebody's hands, with the object that it is about (which a PUT is yet to write)."""
+    """One grant in somebody's hands, with the object that it is about (which an upload is yet to write).
 
-    def __init__(self, store: Any, grant: Mapping[str, Any]) -> None:
+    `leaves`: whether there is an object when the request has been done.
+    """
+
+    def __init__(self, store: Any, grant: Mapping[str, Any], body: bytes | None = None) -> None:
         self.store, self.grant, self.key = store, grant, grant["key"]
-        if grant["method"] != "PUT":
+        method, self.leaves = grant["method"], grant["method"] != "DELETE"
+        if method != "PUT" and "step" not in grant:
             store.put(self.key)
+        if body is None:
+            body = b"mine" if method == "PUT" else b""
         path, _, query = grant["url"].removeprefix(store.emulator.url).partition("?")
         params = tuple(tuple(part.split("=", 1)) for part in query.split("&") if part)
         headers = (("Host", store.host), *grant["headers"].items())
-        self.request = Sent(grant["method"], path, params, headers, b"mine" if grant["method"] == "PUT" else b"")
+        if method == "POST":
+            headers += (("Content-Length", str(len(body))),)
+        self.request = Sent(method, path, params, headers, body)
 
     def send(self, request: Sent) -> Any:
         """What COS answers."""
@@ -123,7 +138,16 @@ def hold(door, store):
 
     def hold(name: str) -> Held:
         path, ask = HELD[name]
-        return Held(store, door.grant(path, ask))
+        return hold_step(name, ask) if name in STEPS else Held(store, door.grant(path, ask))
+
+    def hold_step(name: str, ask: Mapping[str, Any]) -> Held:
+        upload_id = store.begin(VIDEO)
+        body = manifest(store.part(VIDEO, upload_id)) if name == "complete" else None
+        more = {} if name == "initiate" else {"upload_id": upload_id}
+        (request,) = door.grant("videos/multipart", {**ask, **more, "key": VIDEO})["requests"]
+        held = Held(store, {**request, "key": VIDEO, "step": name}, body)
+        held.leaves = name == "complete"
+        return held
 
     return hold
 
@@ -278,7 +302,7 @@ class TestRequestLine:
         held = hold(name)
         answer = held.send(replace(held.request, path=re.sub(old, new, held.request.path)))
         assert answer.status in (DONE[held.request.method], 206)
-        assert held.store.holds(held.key) == (held.request.method != "DELETE")
+        assert held.store.holds(held.key) == held.leaves
 
     @pytest.mark.parametrize("name", HELD)
     @pytest.mark.parametrize(
@@ -307,6 +331,10 @@ SIGNED_HEADERS = [
         ("put", "x-cos-forbid-overwrite", ("false", "", None)),
         ("get-range", "Range", ("bytes=0-2", "bytes=0-", "", None)),
         ("get-range", "If-None-Match", ('"another"', None)),
+        ("initiate", "Content-Type", ("text/html", "video/webm", "VIDEO/MP4", "video/mp4; codecs=a", "", None)),
+        ("initiate", "x-cos-forbid-overwrite", ("false", "", None)),
+        ("part", "Content-Length", ("3", "5", "8388608", None)),
+        ("complete", "x-cos-forbid-overwrite", ("false", "", None)),
     ]
     for value in values
 ]
@@ -387,13 +415,18 @@ class TestSigned:
             ("get-range", [206, 206]),
             ("head", [200, 200]),
             ("delete", [204, 204]),
+            ("initiate", [200, 200]),
+            ("part", [200, 200]),
+            ("list", [200, 200]),
+            ("complete", [200, 404]),
+            ("abort", [204, 404]),
         ],
     )
     def test_twice(self, hold, name, statuses):
         """Not held: until it expires a URL may be used again. An upload may not, since it forbids overwriting."""
         held = hold(name)
         assert [held.send(held.request).status for _ in range(2)] == statuses
-        assert held.store.holds(held.key) == (name != "delete")
+        assert held.store.holds(held.key) == held.leaves
 
 
 def beside(request: Sent, header: str, value: str, *, first: bool) -> Sent:
@@ -527,6 +560,44 @@ ADDITIONS = {
     ),
     "origin": everywhere("COS answers as the bucket's CORS rules say.", headers={"Origin": "https://example.com"}),
 }
+EITHER = "Whichever of the two COS obeys: the credential holds no action but the steps of the principal's own uploads."
+UNTOLD = "Documented for PUT alone: what COS makes of it here, only COS can tell."
+
+
+def on_steps(outcome: str, **others: str) -> dict[str, str]:
+    """What comes of an addition at each step of a multipart upload."""
+    return dict.fromkeys(STEPS, outcome) | others
+
+
+def with_words(names: str, outcomes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """The same outcomes for several additions."""
+    return dict.fromkeys(names.split(), outcomes)
+
+
+# What `initiate` is told of the object, COS keeps as it keeps a PUT's.
+STORED = "storage-class metadata encoding disposition language expires tags encrypted own-key".split()
+ON_STEPS: dict[str, Mapping[str, str]] = {
+    **with_words("acl acl-capitals acl-encoded", on_steps(EITHER, part=DENIED, list=DENIED)),
+    "tagging": on_steps(EITHER, part=DENIED, list=DENIED, abort=DENIED),
+    "uploads": on_steps(EITHER, initiate="It is there already."),
+    "part": on_steps("SignatureDoesNotMatch", initiate=EITHER),
+    **with_words("append restore", on_steps(EITHER, initiate=DENIED, complete=DENIED)),
+    **with_words("retention symlink torrent delete ci-process", on_steps(EITHER)),
+    **with_words("version image own-param range condition", on_steps(IGNORED)),
+    **with_words("response-type response-disposition response-cache response-expires", on_steps(IGNORED)),
+    **with_words("response-encoding response-language", on_steps(IGNORED)),
+    **with_words("traffic traffic-param", on_steps(SLOWER)),
+    **with_words("public-read private grant-read grant-write", on_steps(DENIED)),
+    **with_words("grant-read-acp grant-write-acp grant-full-control", on_steps(DENIED)),
+    "default-acl": on_steps(IGNORED, initiate="What the object has without it."),
+    **with_words("copy-of-theirs copy-of-own", on_steps(IGNORED, part=DENIED)),
+    **with_words("picture-at-root picture-of-theirs picture-beside", on_steps(UNTOLD, part=DENIED)),
+    "broken-picture": on_steps(UNTOLD, part="InvalidArgument"),
+    "other-digest": on_steps(IGNORED, part="BadDigest", complete="BadDigest"),
+    **{name: on_steps(IGNORED, initiate=ADDITIONS[name].put) for name in STORED},
+    "callback": on_steps(IGNORED, complete=ADDITIONS["callback"].put),
+    "origin": on_steps(ADDITIONS["origin"].put),
+}
 BY_METHOD = {"put": "put", "put-signature": "put", "get": "get", "get-link": "get", "head": "head", "delete": "delete"}
 # Where another status than the usual one says that it was done; 501 is the emulator's for "allowed, but not served".
 STATUSES = {("picture-beside", "PUT"): 501, ("range", "GET"): 206}
@@ -549,7 +620,23 @@ class TestAddition:
         assert answer.status == STATUSES.get((added, request.method), DONE[request.method]), answer.body
         assert held.store.holds(held.key) == (request.method != "DELETE" and answer.status != 501)
 
-    @pytest.mark.parametrize("name", ["put", "put-signature"])
+    @pytest.mark.parametrize("name", STEPS)
+    @pytest.mark.parametrize("added", ADDITIONS)
+    def test_added_to_step(self, hold, name, added):
+        """The same for the steps of a multipart upload."""
+        held, addition, outcome = hold(name), ADDITIONS[added], ON_STEPS[added][name]
+        request = held.request.with_params(addition.params).with_headers(addition.headers)
+        if outcome in STATUS:
+            held.check_refused(request, outcome)
+            return
+        answer = held.send(request)
+        if outcome is EITHER:
+            assert (answer.status, held.store.holds(held.key)) == (501, False)
+            answer = held.send(held.request)
+        assert answer.status == DONE[request.method], answer.body
+        assert held.store.holds(held.key) == held.leaves
+
+    @pytest.mark.parametrize("name", ["put", "put-signature", "initiate"])
     @pytest.mark.parametrize("first", [True, False])
     def test_twice(self, hold, name, first):
         """An ACL that is allowed does not cover one that is not."""
@@ -561,6 +648,8 @@ class TestAddition:
         """An outcome is a code of COS's or a sentence."""
         outcomes = {outcome for one in ADDITIONS.values() for outcome in one[:4]}
         assert outcomes & set(STATUS) == {DENIED, "InvalidArgument", "BadDigest"}
+        assert set(ON_STEPS) == set(ADDITIONS)
+        outcomes |= {outcome for one in ON_STEPS.values() for outcome in one.values()}
         assert all(outcome.endswith(".") for outcome in outcomes - set(STATUS))
 
     def test_disposition_of_an_answer(self, hold):
@@ -579,6 +668,282 @@ class TestAddition:
         described = {name.lower(): value for name, value in added.items()}
         assert described.items() <= stored.items()
         assert (stored["content-type"], stored["cache-control"]) == ("image/png", "no-store")
+
+
+def completed(store: Any, key: str, upload_id: str) -> Any:
+    """The object of an upload of one part, as it is stored in the end."""
+    body = manifest(store.part(key, upload_id))
+    assert store.signed(Key(*ACCOUNT), "POST", key, params={"uploadId": upload_id}, body=body).status == 200
+    return store.signed(Key(*ACCOUNT), "GET", key)
+
+
+class TestSteps:
+    """The URLs of a multipart upload, where they are not like other URLs."""
+
+    @pytest.mark.parametrize(
+        ("name", "param", "value"),
+        [
+            (name, param, value)
+            for name, params in {
+                "part": ("partNumber", "uploadId"),
+                "list": ("uploadId",),
+                "complete": ("uploadId",),
+                "abort": ("uploadId",),
+            }.items()
+            for param in params
+            for value in ("2", "", "u%2F", None)
+        ],
+    )
+    def test_param(self, hold, name, param, value):
+        """A URL is for one part of one upload."""
+        held = hold(name)
+        held.check_refused(held.request.with_params({param: value}), "SignatureDoesNotMatch")
+
+    @pytest.mark.parametrize(("value", "code"), [("1", "SignatureDoesNotMatch"), (None, DENIED)])
+    def test_no_initiate(self, hold, value, code):
+        """An empty parameter may be missing for the signature's sake: a bare POST is what the credential cannot do."""
+        held = hold("initiate")
+        held.check_refused(held.request.with_params({"uploads": value}), code)
+
+    @pytest.mark.parametrize("name", ["part", "list", "complete", "abort"])
+    def test_upload_of_theirs(self, hold, name):
+        """Nor is it for an upload of somebody else, whose name the holder knows."""
+        held = hold(name)
+        other = held.store.begin("videos/u2/a.mp4")
+        held.check_refused(held.request.with_params({"uploadId": other}), "SignatureDoesNotMatch")
+        by = held.store.key_behind(held.grant)
+        assert held.store.signed(by, "GET", "videos/u2/a.mp4", params={"uploadId": other}).code == DENIED
+        # An upload's name is one for its key alone.
+        assert held.store.signed(by, "GET", f"{held.key}x", params={"uploadId": other}).code == "NoSuchUpload"
+
+    def test_what_is_stored(self, hold):
+        """Headers that `initiate` does not sign are the object's; its type is the signed one, whatever parts say."""
+        held = hold("initiate")
+        added = {"x-cos-meta-a": "b", "Content-Disposition": "inline", "Content-Encoding": "gzip"}
+        answer = held.send(held.request.with_headers(added))
+        stored = completed(held.store, held.key, re.search(rb"<UploadId>(\w+)<", answer.body)[1].decode())
+        described = {name.lower(): value for name, value in added.items()}
+        assert described.items() <= stored.headers.items()
+        assert stored.headers["content-type"] == "video/mp4"
+
+    @pytest.mark.parametrize("name", ["part", "complete"])
+    def test_type_beside(self, hold, name):
+        """Harmless: a type that a later step is sent with is nobody's."""
+        held = hold(name)
+        assert held.send(held.request.with_headers({"Content-Type": "text/html"})).status == 200
+        upload_id = held.request.field("uploadId")
+        again = (
+            completed(held.store, held.key, upload_id)
+            if name == "part"
+            else held.store.signed(Key(*ACCOUNT), "HEAD", held.key)
+        )
+        assert again.headers.get("content-type") != "text/html"
+
+    def test_part_again(self, hold):
+        """Not held: until the upload is completed, a part may be sent again with other bytes of its length."""
+        held = hold("part")
+        for body in (b"mine", b"<a/>"):
+            assert held.send(replace(held.request, body=body)).status == 200
+        upload_id = held.request.field("uploadId")
+        listing = held.store.signed(Key(*ACCOUNT), "GET", held.key, params={"uploadId": upload_id})
+        assert (listing.body.count(b"<Size>"), b"<Size>4</Size>" in listing.body) == (1, True)
+
+    def test_chosen_parts(self, hold):
+        """Not held: the list of parts is no part of the signature; of those uploaded, some may be left out."""
+        held = hold("complete")
+        upload_id = held.request.field("uploadId")
+        second = {"partNumber": "2", "uploadId": upload_id}
+        assert held.store.signed(Key(*ACCOUNT), "PUT", held.key, params=second, body=b"more").status == 200
+        held.check_refused(replace(held.request, body=held.request.body.replace(b">1<", b">3<")), "InvalidPart")
+        assert held.store.signed(Key(*ACCOUNT), "GET", held.key).body == b"mine"
+
+    @pytest.mark.parametrize("more", [{"max-parts": "1"}, {"part-number-marker": "1"}, {"encoding-type": "url"}])
+    def test_pages(self, hold, more):
+        """Harmless: a listing of one's own parts may be had in pages."""
+        held = hold("list")
+        assert held.send(held.request.with_params(more)).status == 200
+
+    def test_never_two(self, hold):
+        """A completed upload is over: nothing can be added to it, and what it made is not overwritten."""
+        held = hold("complete")
+        assert held.send(held.request).status == 200
+        assert held.store.holds(held.key)
+        answers = [held.send(held.request), hold("complete").send(hold("complete").request)]
+        assert [(one.status, one.code) for one in answers] == [(404, "NoSuchUpload"), (409, "FileAlreadyExists")]
+
+
+class HeldForm:
+    """A form in somebody's hands."""
+
+    def __init__(self, store: Any, grant: Mapping[str, Any]) -> None:
+        self.store, self.key, self.fields = store, grant["key"], tuple(grant["fields"].items())
+
+    def submit(
+        self,
+        changes: Mapping[str, str | None] = NOTHING,
+        headers: Mapping[str, str] = NOTHING,
+        file: bytes = b"mine",
+    ) -> Any:
+        """What COS answers, some fields changed, added, or (None) left out."""
+        return self.store.submit(_changed(self.fields, changes), file, {"Host": self.store.host, **headers})
+
+    def check_refused(self, answer: Any, code: str) -> None:
+        """COS refused it, for this reason, and stored nothing; the form as vended is still taken."""
+        assert (answer.status, answer.code) == (STATUS[code], code), answer.body
+        assert not self.store.holds(self.key)
+        assert self.submit().status == 204
+
+
+MISMATCH = "SignatureDoesNotMatch"
+# Field: (another value, what comes of that, what comes of leaving it out).
+FORM_FIELDS = {
+    "key": (f"videos/u2/{UUID}.mp4", DENIED, "InvalidArgument"),
+    "Content-Type": ("text/html", DENIED, DENIED),
+    "x-cos-forbid-overwrite": ("false", DENIED, DENIED),
+    "acl": ("public-read", DENIED, DENIED),
+    "success_action_status": ("200", DENIED, DENIED),
+    TOKEN: ("other", "InvalidAccessKeyId", "InvalidAccessKeyId"),
+    "policy": ("eyJleHBpcmF0aW9uIjoiMjA5OS0wMS0wMVQwMDowMDowMFoiLCJjb25kaXRpb25zIjpbXX0=", MISMATCH, DENIED),
+    "q-sign-algorithm": ("sha256", "InvalidArgument", "InvalidArgument"),
+    "q-ak": ("AKIDOTHER", "InvalidAccessKeyId", "InvalidArgument"),
+    "q-key-time": ("1;9999999999", MISMATCH, "InvalidArgument"),
+    "q-signature": ("0" * 40, MISMATCH, "InvalidArgument"),
+}
+KEYS = {
+    "longer": f"videos/u1/{UUID}.mp4x",
+    "shorter": f"videos/u1/{UUID}.mp",
+    "sibling": f"videos/u10/{UUID}.mp4",
+    "another": "videos/u1/another.mp4",
+    "upwards": f"videos/u1/../u2/{UUID}.mp4",
+    "leading-slash": f"/videos/u1/{UUID}.mp4",
+    "case": f"videos/U1/{UUID}.mp4",
+    "file-name": "videos/u1/${filename}",
+    "folder": "videos/u1/",
+}
+
+
+class FormAddition(NamedTuple):
+    """What a holder adds to a form, and what comes of it; `status` if another one than 204 says that it was done."""
+
+    outcome: str
+    fields: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = NOTHING
+    status: int = 204
+
+
+UNTOLD_FIELD = "No documented field of a form: what COS makes of it, only COS can tell."
+FORM_ADDITIONS = {
+    "metadata": FormAddition("Readers of the object see it.", {"x-cos-meta-a": "b"}),
+    "disposition": FormAddition("Readers are told a name to save it under.", {"Content-Disposition": "inline"}),
+    "encoding": FormAddition("Readers may fail to read it.", {"Content-Encoding": "gzip"}),
+    "cache": FormAddition("Readers keep it so long.", {"Cache-Control": "max-age=9"}),
+    "expires": FormAddition("Readers keep it so long.", {"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"}),
+    "storage-class": FormAddition("Costs, no access.", {"x-cos-storage-class": "ARCHIVE"}),
+    "redirect": FormAddition(
+        "The holder's own browser goes where the holder wants; its status is another.",
+        {"success_action_redirect": "https://elsewhere.example/"},
+        status=303,
+    ),
+    "redirect-nowhere": FormAddition("InvalidArgument", {"success_action_redirect": "javascript:alert(1)"}),
+    "digest": FormAddition("BadDigest", {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}),
+    "own-field": FormAddition("COS does not read it.", {"submit": "Upload"}),
+    "acl-field": FormAddition(UNTOLD_FIELD, {"x-cos-acl": "public-read"}),
+    "grant-field": FormAddition(UNTOLD_FIELD, {"x-cos-grant-read": 'id="100000000001"'}),
+    "picture-field": FormAddition(UNTOLD_FIELD, {"Pic-Operations": picture("/other/key.png")}),
+    "copy-field": FormAddition(UNTOLD_FIELD, {"x-cos-copy-source": f"{HERE}/files/u2/a.txt"}),
+    "tags-field": FormAddition(UNTOLD_FIELD, {"x-cos-tagging": "a=b"}),
+    "acl": FormAddition(DENIED, headers={"x-cos-acl": "public-read"}),
+    "acl-private": FormAddition(DENIED, headers={"x-cos-acl": "private"}),
+    **{
+        name: FormAddition(DENIED, headers=ADDITIONS[name].headers)
+        for name in ("grant-read", "grant-write", "grant-read-acp", "grant-write-acp", "grant-full-control")
+    },
+    "default-acl": FormAddition("What the object has without it.", headers={"x-cos-acl": "default"}),
+    "no-form": FormAddition(DENIED, headers={"Content-Type": "video/mp4"}),
+    "other-host": FormAddition(DENIED, headers={"Host": "other-1250000000.cos.ap-guangzhou.myqcloud.com"}),
+    "copy": FormAddition("COS reads it in a PUT.", headers={"x-cos-copy-source": f"{HERE}/files/u2/a.txt"}),
+    "picture": FormAddition(UNTOLD, headers={"Pic-Operations": picture("/other/key.png")}),
+    "origin": FormAddition(ADDITIONS["origin"].put, headers={"Origin": "https://example.com"}),
+}
+
+
+class TestForm:
+    """What the holder of a form can change of it."""
+
+    @pytest.fixture
+    def held(self, door, store):
+        """A form for one video."""
+        ask = {"key": VIDEO, "headers": {"Content-Type": "video/mp4"}}
+        return HeldForm(store, door.grant("videos/form", ask))
+
+    def test_table(self, held):
+        """Every field is in the table."""
+        assert [name for name, _ in held.fields] == list(FORM_FIELDS)
+        assert all(one.outcome in STATUS or one.outcome.endswith(".") for one in FORM_ADDITIONS.values())
+
+    @pytest.mark.parametrize("name", FORM_FIELDS)
+    def test_altered(self, held, name):
+        """No field can be another."""
+        value, code, _ = FORM_FIELDS[name]
+        held.check_refused(held.submit({name: value}), code)
+
+    @pytest.mark.parametrize("name", FORM_FIELDS)
+    def test_dropped(self, held, name):
+        """None can be missing."""
+        held.check_refused(held.submit({name: None}), FORM_FIELDS[name][2])
+
+    @pytest.mark.parametrize("name", FORM_FIELDS)
+    @pytest.mark.parametrize("first", [True, False])
+    @pytest.mark.parametrize("spelt", [str, str.upper])
+    def test_twice(self, held, name, first, spelt):
+        """Nobody need guess which of two values COS would check, and which obey."""
+        again = ((spelt(name), FORM_FIELDS[name][0]),)
+        fields = again + held.fields if first else held.fields + again
+        held.check_refused(held.store.submit(fields, b"mine", {"Host": held.store.host}), "InvalidArgument")
+
+    @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+    def test_key(self, held, key):
+        """A form is for one key, to the letter."""
+        held.check_refused(held.submit({"key": key}), DENIED)
+        assert not held.store.holds(key)
+
+    def test_token(self, door, store, held):
+        """The token and the key pair of another credential do not go with it."""
+        other = HeldForm(store, door.grant("videos/form", {"inputs": {"ext": "webm"}, "headers": {
+            "Content-Type": "video/webm"}}, by=door.bearer("u2")))  # fmt: skip
+        theirs = dict(other.fields)
+        held.check_refused(held.submit({TOKEN: theirs[TOKEN]}), "InvalidAccessKeyId")
+        names = ("policy", "q-signature", "q-ak", "q-key-time", TOKEN)
+        assert held.submit({name: theirs[name] for name in names}).code == DENIED
+
+    @pytest.mark.parametrize("added", FORM_ADDITIONS)
+    def test_added(self, held, added):
+        """Refused by the session policy or by COS, or done with the effect that the table tells."""
+        addition = FORM_ADDITIONS[added]
+        answer = held.submit(addition.fields, addition.headers)
+        if addition.outcome in STATUS:
+            held.check_refused(answer, addition.outcome)
+            return
+        assert answer.status == addition.status, answer.body
+        stored = held.store.signed(Key(*ACCOUNT), "GET", held.key)
+        assert (stored.body, stored.headers["content-type"]) == (b"mine", "video/mp4")
+        assert not any(held.store.holds(key) for key in ("other/key.png", "files/u2/a.txt"))
+
+    @pytest.mark.parametrize("target", ["/?acl", "/?delete", "/?uploads", "/?policy", f"/{VIDEO}", f"/{VIDEO}?uploads"])
+    def test_elsewhere(self, held, target):
+        """The form's signature is one for forms, posted to the bucket: anywhere else its sender is a stranger."""
+        answer = held.store.submit(held.fields, b"mine", {"Host": held.store.host}, target=target)
+        held.check_refused(answer, DENIED)
+
+    def test_other_content(self, held):
+        """Not held: any bytes, under any name, that are no longer than the policy allows."""
+        assert held.submit(file=b"<a/>" * 1000).status == 204
+        assert held.store.signed(Key(*ACCOUNT), "GET", held.key).body == b"<a/>" * 1000
+
+    def test_submitted_again(self, held):
+        """Not held: until it ends, a form may be sent again; that COS heeds x-cos-forbid-overwrite is not told."""
+        assert [held.submit(file=body).status for body in (b"aaaa", b"bbbb")] == [204, 204]
+        assert held.store.signed(Key(*ACCOUNT), "GET", held.key).body == b"bbbb"
 
 
 class TestUndeclared:

@@ -7,6 +7,7 @@ table, each with what does; everything else must be denied, while the account's 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import requests
 
 from broker.policy.catalog import SCHEMA_FILE
 from tests.conftest import ACCOUNT, BUCKET, REPOSITORY
-from tests.locks.conftest import Key, query_of
+from tests.locks.conftest import Key, manifest, query_of
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 UUID = "0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d"
@@ -41,6 +42,7 @@ class Vended(NamedTuple):
     name: str
     others: str
     scope: str = "folder"
+    step: str = ""
 
 
 def keys(method: str) -> Vended:
@@ -59,6 +61,15 @@ def own(vend: str, method: str) -> Vended:
     return Vended("private-files", vend, ask, method, "files/u1", "a/b.txt", "files/u2")
 
 
+def uploads(step: str, method: str, **ask: Any) -> Vended:
+    """A step of the upload of a video."""
+    ask = {"step": step, **VIDEO, **ask}
+    return Vended("videos", "multipart", ask, method, "videos/u1", f"{UUID}.mp4", "videos/u2", "folder", step)
+
+
+VIDEO = {"key": f"videos/u1/{UUID}.mp4"}
+MP4 = {"Content-Type": "video/mp4"}
+NO_SUCH = {"upload_id": "u"}  # what is allowed fails for want of it, and for nothing else
 AVATAR = {"key": f"avatars/u1/{UUID}.png", "headers": PNG}
 VENDED = {
     "avatars-url": Vended("avatars", "url", AVATAR, "PUT", "avatars/u1", f"{UUID}.png", "avatars/u2"),
@@ -76,13 +87,22 @@ VENDED = {
     "user-folder-get": keys("GET"),
     "user-folder-head": keys("HEAD"),
     "user-folder-delete": keys("DELETE"),
+    "videos-initiate": uploads("initiate", "POST", size=4, headers=MP4),
+    "videos-part": uploads("parts", "PUT", size=4, parts={"from": 1, "to": 1}, **NO_SUCH),
+    "videos-list": uploads("list", "GET", **NO_SUCH),
+    "videos-complete": uploads("complete", "POST", **NO_SUCH),
+    "videos-abort": uploads("abort", "DELETE", **NO_SUCH),
+    "videos-form": Vended("videos", "form", {**VIDEO, "headers": MP4}, "POST", "videos/u1", f"{UUID}.mp4", "videos/u2"),
+    "videos-confirm": Vended("videos", "confirm", VIDEO, "HEAD", "videos/u1", f"{UUID}.mp4", "videos/u2"),
 }
+STEPS = [row for row, vended in VENDED.items() if vended.step]
 
 
 class Change(NamedTuple):
     """A request that differs from the one that was asked for; None and empty: as it was.
 
-    Where keys are named, {folder}, {name} and {others} stand for the row's own. `without` are headers left out.
+    Where keys are named, {folder}, {name} and {others} stand for the row's own. `without` are headers left out. With a
+    method it is a request of its own, with these parameters alone; `fields` are a form's.
     """
 
     key: str | None = None
@@ -92,6 +112,7 @@ class Change(NamedTuple):
     without: tuple[str, ...] = ()
     body: bytes | None = None
     host: str = ""
+    fields: Mapping[str, str] = NOTHING
 
 
 def pictures(fileid: str, **more: str) -> Change:
@@ -156,6 +177,8 @@ BUCKETS = {
     "list-one": Change("", "GET", params={"prefix": "{folder}/{name}", "max-keys": "1"}),
     "list-versions": Change("", "GET", params={"versions": ""}),
     "list-uploads": Change("", "GET", params={"uploads": ""}),
+    "list-uploads-folder": Change("", "GET", params={"uploads": "", "prefix": "{folder}/"}),
+    "list-uploads-of-theirs": Change("", "GET", params={"uploads": "", "prefix": "{others}/"}),
     "bucket-exists": Change("", "HEAD"),
     "create-bucket": Change("", "PUT"),
     "delete-bucket": Change("", "DELETE"),
@@ -170,6 +193,7 @@ BUCKETS = {
     "other-bucket": Change(host="other-1250000000.cos.ap-guangzhou.myqcloud.com"),
     "longer-bucket": Change(host="examplebucket1-1250000000.cos.ap-guangzhou.myqcloud.com"),
 }
+OF_A_FORM = ("content-type", "content-length", "transfer-encoding")
 WRITES = {
     "default-acl": Change(headers={"x-cos-acl": "default"}),
     "public-read": Change(headers={"x-cos-acl": "public-read"}),
@@ -227,6 +251,26 @@ READS = {
     "copy-header": Change(headers={"x-cos-copy-source": HERE + "/{others}/{name}"}),
 }
 
+# A form's request has the headers of a form; what is stored stands in its fields, which its signed policy names.
+ON_FORMS = {
+    name: change
+    for name, change in WRITES.items()
+    if not change.params and change.headers and all(head.lower() not in OF_A_FORM for head in change.headers)
+}
+FORMS = {
+    "longest-video": Change(method="POST", headers={"Content-Length": str(2**31 + 65_536)}),
+    "too-long-video": Change(method="POST", headers={"Content-Length": str(2**31 + 65_537)}),
+    "field-acl": Change(fields={"acl": "public-read"}),
+    "field-x-cos-acl": Change(fields={"x-cos-acl": "public-read"}),
+    "field-grant": Change(fields={"x-cos-grant-read": 'id="100000000001"'}),
+    "field-html": Change(fields={"Content-Type": "text/html"}),
+    "field-overwriting": Change(fields={"x-cos-forbid-overwrite": "false"}),
+    "field-storage-class": Change(fields={"x-cos-storage-class": "ARCHIVE"}),
+    "field-metadata": Change(fields={"x-cos-meta-a": "b"}),
+    "field-redirect": Change(fields={"success_action_redirect": "https://evil.example/"}),
+    "field-status": Change(fields={"success_action_status": "200"}),
+}
+
 EVERYWHERE = KEYS | INSIDE | METHODS | SUB_RESOURCES | BUCKETS
 
 # What the session policy lets through, and what holds it instead (or why nothing needs to).
@@ -266,6 +310,33 @@ AVATARS = (
 )
 GET = OPEN_INSIDE | OPEN_READS | SELECT | {"method-GET": "granted"}
 FOLDER = OPEN_INSIDE | {f"method-{method}": "granted" for method in ("PUT", "GET", "HEAD", "DELETE")} | SELECT
+OTHER_STEPS = dict.fromkeys(
+    ("initiate", "part", "part-alone", "upload-alone", "complete", "parts", "abort", "own-uploads"),
+    "a step of an upload of the principal's own: one credential is for all steps",
+)
+UPLOAD = OPEN_INSIDE | OTHER_STEPS
+TYPES = ("html", "svg", "type-parameter", "type-capitals", "no-type", "listed-type")
+LENGTHS = ("longer", "longest-avatar", "too-long-for-avatars", "longest-file", "too-long-for-files", "no-length")
+NO_COPY = dict.fromkeys(
+    ("copy-of-own", "copy-of-theirs", "copy-from-bucket"), "COS reads the header in a PUT; nothing is copied"
+)
+NO_PICTURE = dict.fromkeys(
+    ("picture-beside", "picture-by-path", "picture-of-theirs", "picture-at-root", "picture-in-bucket"),
+    "documented for PUT alone; whether COS reads it here, only COS can tell",
+)
+OF_PUTS = {name: OPEN_WRITES[name] for name in ("default-acl", "overwriting", "storage-class")} | {
+    "no-const": "the policy has no Cache-Control to leave out"
+}
+OF_POSTS = (
+    OF_PUTS
+    | NO_COPY
+    | NO_PICTURE
+    | {"part-of-theirs": "a POST copies nothing, and is a step of the same credential"}
+    | dict.fromkeys(LENGTHS, "the length of the request's own body; nothing of it is stored")
+)
+OF_STEPS = dict.fromkeys(
+    (name for name in READS if name != "acl-header"), "the step answers with no object, and knows no such word"
+)
 OPEN = {
     "avatars-url": AVATARS,
     "avatars-signature": AVATARS,
@@ -284,19 +355,41 @@ OPEN = {
     "user-folder-get": FOLDER | OPEN_READS,
     "user-folder-head": FOLDER | OPEN_READS | NOT_OF_GET,
     "user-folder-delete": FOLDER | OPEN_READS | NOT_OF_GET,
+    "videos-initiate": UPLOAD
+    | OF_POSTS
+    | dict.fromkeys(TYPES, "CAM cannot hold it, since parts have none; the type that was asked for is signed"),
+    "videos-part": UPLOAD
+    | OF_PUTS
+    | dict.fromkeys(TYPES, "the object's type is the one of `initiate`")
+    | dict.fromkeys(LENGTHS, "CAM cannot hold it, since COS checks each part alone; the length of each is signed"),
+    "videos-list": UPLOAD | OF_STEPS,
+    "videos-complete": UPLOAD | OF_POSTS | dict.fromkeys(TYPES, "the object's type is the one of `initiate`"),
+    "videos-abort": UPLOAD | OF_STEPS,
+    "videos-form": OPEN_INSIDE
+    | {"default-acl": OPEN_WRITES["default-acl"], "storage-class": OPEN_WRITES["storage-class"]}
+    | NO_COPY
+    | NO_PICTURE
+    | dict.fromkeys(
+        (name for name in FORMS if name.startswith("field-")),
+        "CAM sees no fields; the form's policy names each that matters, and is signed",
+    )
+    | {"method-POST": "PostObject is the action of any POST", "longest-video": "max_bytes, and the form around it"},
+    "videos-confirm": OPEN_INSIDE | OPEN_READS | NOT_OF_GET | {"method-HEAD": "granted"},
 }
 
 
 def changes(vended: Vended) -> dict[str, Change]:
     """Every change that is one for a method."""
-    return EVERYWHERE | (WRITES if vended.method == "PUT" else READS)
+    if vended.vend == "form":
+        return EVERYWHERE | ON_FORMS | FORMS
+    return EVERYWHERE | (WRITES if vended.method in ("PUT", "POST") else READS)
 
 
 CASES = [pytest.param(row, name, id=f"{row}-{name}") for row, vended in VENDED.items() for name in changes(vended)]
 
 
 class Use(NamedTuple):
-    """One request, to be signed by whoever."""
+    """One request, to be signed by whoever; with `fields` it is a form."""
 
     method: str
     key: str
@@ -304,21 +397,32 @@ class Use(NamedTuple):
     params: dict[str, str]
     body: bytes
     host: str
+    fields: dict[str, str] | None = None
 
 
-def grant(door, vended: Vended) -> dict[str, Any]:
+def grant(door, store, vended: Vended, **ask: str) -> dict[str, Any]:
     """What the broker vends."""
-    anonymous = vended.policy == "downloads"
-    return door.grant(f"{vended.policy}/{vended.vend}", vended.ask or {}, by={} if anonymous else door.bearer())
+    if vended.vend == "confirm":
+        store.put(f"{vended.folder}/{vended.name}")
+    by = {} if vended.policy == "downloads" else door.bearer()
+    return door.grant(f"{vended.policy}/{vended.vend}", {**(vended.ask or {}), **ask}, by=by)
 
 
 def intended(vended: Vended, granted: dict[str, Any]) -> Use:
     """The request that was asked for."""
     secret = ("Authorization", "x-cos-security-token")
-    headers = {name: value for name, value in granted.get("headers", {}).items() if name not in secret}
+    request = granted["requests"][0] if vended.step else granted
+    headers = {name: value for name, value in request.get("headers", {}).items() if name not in secret}
     params = PDF if vended.policy == "reports" else {}
-    body = b"mine" if vended.method == "PUT" else b""
-    return Use(vended.method, f"{vended.folder}/{vended.name}", headers, params, body, "")
+    if vended.step:
+        own = ("uploads", "uploadId", "partNumber")
+        params = {name: value for name, value in query_of(request["url"]).items() if name in own}
+    body = b"mine" if vended.method == "PUT" or vended.vend == "form" else b""
+    fields = {name: granted["fields"][name] for name in FIELDS} if vended.vend == "form" else None
+    return Use(vended.method, f"{vended.folder}/{vended.name}", headers, params, body, "", fields)
+
+
+FIELDS = ("Content-Type", "x-cos-forbid-overwrite", "acl", "success_action_status")
 
 
 def changed(use: Use, change: Change, vended: Vended) -> Use:
@@ -342,15 +446,23 @@ def changed(use: Use, change: Change, vended: Vended) -> Use:
     new = {name.lower() for name in change.headers}
     headers = {name: value for name, value in kept.items() if name.lower() not in new}
     headers |= {name: filled(value) for name, value in change.headers.items()}
-    params = (use.params if same else {}) | {name: filled(value) for name, value in change.params.items()}
-    body = change.body if change.body is not None else b"mine" if method == "PUT" else b""
+    kept_params = use.params if change.method is None else {}
+    params = kept_params | {name: filled(value) for name, value in change.params.items()}
+    is_form = use.fields is not None and change.method is None and not params
+    body = change.body if change.body is not None else b"mine" if method == "PUT" or is_form else b""
     key = use.key if change.key is None else filled(change.key)
-    return Use(method, key, headers, params, body, change.host)
+    fields = {**(use.fields or {}), **change.fields} if is_form else None
+    return Use(method, key, headers, params, body, change.host, fields)
 
 
 def send(store, by: Key, use: Use):
     """The answer of COS to a use, signed by a key."""
+    if use.fields is not None:
+        return store.form(by, use.key, use.fields, headers=use.headers, body=use.body, host=use.host)
     return store.signed(by, use.method, use.key, headers=use.headers, params=use.params, body=use.body, host=use.host)
+
+
+METHODS_OF_STEPS = {"initiate": "POST", "parts": "PUT", "list": "GET", "complete": "POST", "abort": "DELETE"}
 
 
 def test_every_sample_is_in_the_table():
@@ -359,9 +471,11 @@ def test_every_sample_is_in_the_table():
     for path in (REPOSITORY / "policies").glob("*.json"):
         policy = json.loads(path.read_text(encoding="utf-8")) if path.name != SCHEMA_FILE else {"vends": []}
         for vend in policy["vends"]:
-            methods = ["GET"] if vend == "download-url" else policy["methods"]
-            rows |= {(path.stem, vend, method) for method in methods}
-    assert {(one.policy, one.vend, one.method) for one in VENDED.values()} == rows
+            own = {"download-url": ["GET"], "form": ["POST"], "confirm": ["HEAD"]}
+            pairs = METHODS_OF_STEPS.items() if vend == "multipart" else (("", one) for one in own.get(vend, ()))
+            pairs = list(pairs) or [("", method) for method in policy["methods"]]
+            rows |= {(path.stem, vend, step, method) for step, method in pairs}
+    assert {(one.policy, one.vend, one.step, one.method) for one in VENDED.values()} == rows
 
 
 def test_every_row_is_reasoned():
@@ -372,11 +486,11 @@ def test_every_row_is_reasoned():
         assert all(open_.values())
 
 
-@pytest.mark.parametrize("row", VENDED)
+@pytest.mark.parametrize("row", [row for row, vended in VENDED.items() if vended.policy != "videos"])
 def test_grant(door, store, row):
     """What was asked for is done, by what was vended and by whoever signs with the credential behind it."""
     vended = VENDED[row]
-    granted = grant(door, vended)
+    granted = grant(door, store, vended)
     use = intended(vended, granted)
     if vended.method != "PUT":
         store.put(use.key)
@@ -389,11 +503,61 @@ def test_grant(door, store, row):
     assert send(store, store.key_behind(granted), use).status in (200, 204, 404)
 
 
+@pytest.mark.parametrize("by_holder", [False, True], ids=["as-vended", "by-the-credential"])
+def test_whole_upload(door, store, by_holder):
+    """Every step of an upload is done, as it was vended and by whoever signs with the credential behind it."""
+    key, upload_id, etag = VIDEO["key"], "", ""
+    for row, status in (("initiate", 200), ("part", 200), ("list", 200), ("complete", 200)):
+        vended = VENDED[f"videos-{row}"]
+        granted = grant(door, store, vended, **({"upload_id": upload_id} if upload_id else {}))
+        use = intended(vended, granted)._replace(body={"part": b"mine", "complete": manifest(etag)}.get(row, b""))
+        answer = send(store, store.key_behind(granted), use) if by_holder else send_vended(store, granted, use.body)
+        assert answer.status == status, answer.body
+        upload_id = upload_id or re.search(rb"<UploadId>(\w+)<", answer.body)[1].decode()
+        etag = answer.headers.get("etag") or etag
+    stored = store.signed(Key(*ACCOUNT), "GET", key)
+    assert (stored.body, stored.headers["content-type"]) == (b"mine", "video/mp4")
+    vended, other = VENDED["videos-abort"], store.begin(key)
+    granted = grant(door, store, vended, upload_id=other)
+    sound = intended(vended, granted)
+    answer = send(store, store.key_behind(granted), sound) if by_holder else send_vended(store, granted, b"")
+    assert answer.status == 204
+    assert send(store, Key(*ACCOUNT), sound).status == 404
+
+
+def send_vended(store, granted: dict[str, Any], body: bytes):
+    """The answer to the only request of a step."""
+    (request,) = granted["requests"]
+    headers = {"Host": store.host, **request["headers"]}
+    if request["method"] == "POST":
+        headers["Content-Length"] = str(len(body))
+    return store.send(request["method"], request["url"].removeprefix(store.emulator.url), headers.items(), body)
+
+
+def test_form_and_confirmation(door, store):
+    """A form uploads what it is for, as vended and by its credential; a confirmation looks at it, and so does its."""
+    form, confirmation = VENDED["videos-form"], VENDED["videos-confirm"]
+    for by_holder in (False, True):
+        store.emulator.reset()
+        granted = grant(door, store, form)
+        use = intended(form, granted)
+        if by_holder:
+            answer = send(store, store.key_behind(granted), use)
+        else:
+            answer = store.submit(granted["fields"].items(), b"mine", {"Host": store.host})
+        assert answer.status == 204, answer.body
+        stored = store.signed(Key(*ACCOUNT), "GET", VIDEO["key"])
+        assert (stored.body, stored.headers["content-type"]) == (b"mine", "video/mp4")
+    granted = grant(door, store, confirmation)
+    assert (granted["content_length"], granted["key"]) == (4, VIDEO["key"])
+    assert send(store, store.key_behind(granted), intended(confirmation, granted)).status == 200
+
+
 @pytest.mark.parametrize(("row", "name"), CASES)
 def test_change(door, store, row, name):
     """A request with one thing changed is denied by the session policy, or the table says why it need not be."""
     vended = VENDED[row]
-    granted = grant(door, vended)
+    granted = grant(door, store, vended)
     by, sound = store.key_behind(granted), intended(vended, granted)
     use = changed(sound, changes(vended)[name], vended)
     answer = send(store, by, use)
@@ -425,12 +589,20 @@ def test_change(door, store, row, name):
         ("user-folder-put", "copy-of-theirs"),
         ("user-folder-get", "list-folder"),
         ("user-folder-delete", "somebody-else"),
+        ("videos-initiate", "public-read"),
+        ("videos-initiate", "grant-full-control"),
+        ("videos-part", "somebody-else"),
+        ("videos-part", "copy-of-own"),
+        ("videos-list", "list-uploads-folder"),
+        ("videos-complete", "sibling-digit"),
+        ("videos-complete", "method-POST"),
+        ("videos-abort", "method-DELETE"),
     ],
 )
 def test_signed_by_the_official_sdk(door, store, officially_signed, row, name):
     """The official SDK's own signature opens no more: it is denied the same, and allowed what was asked for."""
     vended = VENDED[row]
-    granted = grant(door, vended)
+    granted = grant(door, store, vended)
     by, sound = store.key_behind(granted), intended(vended, granted)
 
     def ask(use: Use) -> requests.Response:
@@ -476,6 +648,16 @@ def test_signed_by_the_official_sdk(door, store, officially_signed, row, name):
         ("reports", "download-url", {"key": "reports/globex/2026-10.pdf"}, "key_not_allowed"),
         ("reports", "download-url", {"params": {"response-content-type": "text/html"}}, "param_not_allowed"),
         ("user-folder", "credentials", {"bucket": "other-1250000000"}, "bucket_not_allowed"),
+        ("videos", "multipart", {"key": f"videos/u2/{UUID}.mp4"}, "key_not_allowed"),
+        ("videos", "multipart", {"key": f"videos/{{sub}}0/{UUID}.mp4"}, "key_not_allowed"),
+        ("videos", "multipart", {"headers": {"Content-Type": "text/html"}}, "content_type_not_allowed"),
+        ("videos", "multipart", {"headers": {**MP4, "x-cos-acl": "public-read"}}, "header_not_allowed"),
+        ("videos", "multipart", {"size": 2**31 + 1}, "content_too_large"),
+        ("videos", "form", {"key": f"videos/{{sub}}/../u2/{UUID}.mp4"}, "key_not_allowed"),
+        ("videos", "form", {"headers": {**MP4, "acl": "public-read"}}, "header_not_allowed"),
+        ("videos", "form", {"headers": {"Content-Type": "text/html"}}, "content_type_not_allowed"),
+        ("videos", "confirm", {"key": f"videos/u2/{UUID}.mp4"}, "key_not_allowed"),
+        ("videos", "confirm", {"bucket": "other-1250000000"}, "bucket_not_allowed"),
     ],
 )
 def test_first_lock(door, policy, vend, wrong, code, request):
@@ -488,11 +670,16 @@ def test_first_lock(door, policy, vend, wrong, code, request):
         "private-files": {"key": "files/{sub}/a.txt"},
         "reports": {"key": "reports/{sub}/2026-10.pdf"},
         "user-folder": {},
+        "videos": {"key": f"videos/{{sub}}/{UUID}.mp4"},
+    }
+    more = {
+        ("private-files", "url"): {"method": "GET"},
+        ("videos", "multipart"): {"step": "initiate", "size": 4, "headers": MP4},
+        ("videos", "form"): {"headers": MP4},
     }
     # Somebody whom STS has given nothing yet.
     sub = f"u{crc32(request.node.name.encode())}"
-    method = {"method": "GET"} if (policy, vend) == ("private-files", "url") else {}
-    sound = {**asks[policy], **method}
+    sound = {**asks[policy], **more.get((policy, vend), {})}
     by = door.bearer(sub, tenant=sub)
 
     def filled(ask: dict[str, Any]) -> dict[str, Any]:
@@ -500,7 +687,10 @@ def test_first_lock(door, policy, vend, wrong, code, request):
 
     answer = door.ask(f"{policy}/{vend}", filled({**sound, **wrong}), by=by)
     assert (answer.status_code, answer.json["code"], door.sts_calls()) == (422, code, 0)
-    door.grant(f"{policy}/{vend}", filled(sound), by=by)
+    assert door.emulator.stats()["cos"] == {}
+    granted = door.ask(f"{policy}/{vend}", filled(sound), by=by)
+    # Of an object that is not there, who may look is told so.
+    assert granted.status_code == (404 if vend == "confirm" else 200), granted.json
     assert door.sts_calls() == 1 or policy == "downloads"  # one credential for everybody
 
 
@@ -508,7 +698,7 @@ def test_dot_segments_stay_inside(door, store):
     """A key with `..` is a name like any other below the folder: the object that it seems to mean is untouched."""
     vended = VENDED["user-folder-put"]
     store.put("files/u2/b.txt", b"theirs")
-    by = store.key_behind(grant(door, vended))
+    by = store.key_behind(grant(door, store, vended))
     assert store.signed(by, "PUT", "files/u1/../u2/b.txt", body=b"changed").status == 200
     assert store.signed(Key(*ACCOUNT), "GET", "files/u2/b.txt").body == b"theirs"
     assert store.signed(by, "GET", "files/u2/b.txt").code == "AccessDenied"
