@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.bench import batch, credentials, herd, policies, presign, renewals, requests
+from tests.bench import batch, credentials, herd, policies, presign, renewals, requests, transfers
 from tests.bench.figures import HEADINGS, machine
 
 _SECTIONS = {
@@ -17,6 +17,7 @@ _SECTIONS = {
     "credentials": credentials.measure,
     "herd": herd.measure,
     "renewals": renewals.measure,
+    "transfers": transfers.measure,
 }
 
 
