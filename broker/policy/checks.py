@@ -85,7 +85,7 @@ def _scope(document: PolicyDocument, template: Template, limits: Limits) -> Foun
             yield "key", f"with scope principal, no input or generated part precedes a claim, got {document.key!r}"
     if scope != "object" and template.parts and not template.literal_prefix:
         yield "key", f"scope {scope} needs a literal first segment ending in '/', got {document.key!r}"
-    if terms.shared_writes and not (scope == "route" and _writes(document)):
+    if terms.shared_writes and not (scope == "route" and operations.written_with(document)):
         yield "credential.shared_writes", f"only means something for writes with scope route, got scope {scope}"
     if terms.external_id is not None and terms.role_arn is None:
         yield "credential.external_id", "goes with role_arn"
@@ -138,10 +138,6 @@ def _credentials_vend(document: PolicyDocument, template: Template, limits: Limi
 
 def _shared_writes(document: PolicyDocument, template: Template, limits: Limits) -> Found:
     yield from lint.shared_writes(document, template)
-
-
-def _writes(document: PolicyDocument) -> bool:
-    return any(requests.OPERATION_OF_METHOD[method] in requests.WRITE_OPERATIONS for method in document.methods or [])
 
 
 def _multipart_keys(document: PolicyDocument, template: Template, limits: Limits) -> Found:
@@ -244,7 +240,7 @@ _CHECKS: tuple[Check, ...] = (
     (frozenset({"key", "vends", "methods", "credential"}), _scope),
     (frozenset({"vends", "expires", "credential"}), _lifetimes),
     (frozenset({"key", "vends", "inputs", "headers", "params", "credential"}), _credentials_vend),
-    (frozenset({"key", "methods", "credential"}), _shared_writes),
+    (frozenset({"key", "vends", "methods", "credential"}), _shared_writes),
     *carried.CHECKS,
     *sizes.CHECKS,
 )

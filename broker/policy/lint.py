@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from broker.cos import requests
 from broker.policy import operations
 from broker.policy.document import PolicyDocument
 from broker.policy.reach import scope_name
@@ -20,7 +19,7 @@ _REMEDY = 'add the header "Content-Disposition": {"const": "attachment"}'
 
 def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
     """(field, message) if one credential would write for all principals, unsaid."""
-    writes = [m for m in document.methods or [] if requests.OPERATION_OF_METHOD[m] in requests.WRITE_OPERATIONS]
+    writes = operations.written_with(document)
     if scope_name(document, template) == "route" and writes and not document.credential.shared_writes:
         yield (
             "credential.scope",
@@ -60,14 +59,14 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
 
 def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
     """(field, message) of what deserves a second look."""
-    if "PUT" in (document.methods or []):
+    if {"PUT", "form", "multipart"} & set(operations.written_with(document)):
         content = document.content
         if content is None or content.types is None:
             yield "content.types", "uploads of any type are allowed"
         if content is None or content.max_bytes is None:
             yield "content.max_bytes", "uploads of any size are allowed"
         overwrite = operations.declared(document.headers, "x-cos-forbid-overwrite")
-        signed = {"url", "signature"} & set(document.vends)
+        signed = {"url", "signature", "form", "multipart"} & set(document.vends)
         if signed and (overwrite is None or overwrite.const != "true"):
             yield "headers.x-cos-forbid-overwrite", "uploads may overwrite existing objects"
     for name, rule in document.headers.items():

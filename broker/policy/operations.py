@@ -125,6 +125,12 @@ def other_vends(document: PolicyDocument) -> list[str]:
     return [vend for vend in document.vends if vend in ("form", "multipart", "confirm")]
 
 
+def written_with(document: PolicyDocument) -> list[str]:
+    """The methods and vends of a route that change objects."""
+    methods = [one for one in document.methods or [] if requests.OPERATION_OF_METHOD[one] in requests.WRITE_OPERATIONS]
+    return [*methods, *(vend for vend in other_vends(document) if vend in requests.WRITE_OPERATIONS)]
+
+
 def credentials_permission(document: PolicyDocument) -> Permission:
     """The union that the vend `credentials` hands out; methods with one condition share a statement."""
     grouped: dict[str, list[str]] = {}
@@ -132,6 +138,10 @@ def credentials_permission(document: PolicyDocument) -> Permission:
         operation = requests.OPERATION_OF_METHOD[method]
         condition = json.dumps(_condition(document, operation))
         grouped.setdefault(condition, []).append(requests.ACTION_OF_OPERATION[operation])
+    if "multipart" in document.vends and document.content is None:
+        acl = _listed_values(document.headers, "x-cos-acl") or []
+        condition = json.dumps(merged(cam.multipart_condition(acl), document.condition))
+        grouped.setdefault(condition, []).extend(requests.MULTIPART_ACTIONS)
     return _permission(document, [(tuple(actions), condition) for condition, actions in grouped.items()])
 
 

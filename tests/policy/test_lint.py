@@ -80,6 +80,14 @@ class TestErrors:
         assert problems(policy("read", {**shared, "methods": ["GET", "HEAD"]})) == {}
         assert problems(policy("read", {**shared, "credential": {"scope": "object"}})) == {}
 
+    @pytest.mark.parametrize("vend", ["form", "multipart"])
+    def test_shared_uploads(self, policy, problems, vend):
+        """So has uploading by other ways than methods."""
+        shared = {"key": "f/{name}", "vends": [vend], "methods": ..., "content": {"max_bytes": 1000}}
+        assert f"principals ({vend})" in problems(policy("read", shared))["credential.scope"]
+        assert problems(policy("read", {**shared, "credential": {"shared_writes": True}})) == {}
+        assert problems(policy("read", {**shared, "vends": ["confirm"], "content": ...})) == {}
+
 
 class TestWarnings:
     """What deserves a second look."""
@@ -88,6 +96,13 @@ class TestWarnings:
         ("base", "changes", "fields"),
         [
             ("read", {}, set()),
+            ("read", {"vends": ["confirm"], "methods": ...}, set()),
+            ("upload", {"vends": ["form"], "methods": ...}, {"headers.x-cos-forbid-overwrite"}),
+            (
+                "upload",
+                {"vends": ["multipart"], "methods": ..., "content": ...},
+                {"content.types", "content.max_bytes", "headers.x-cos-forbid-overwrite"},
+            ),
             ("upload", {}, {"headers.x-cos-forbid-overwrite"}),
             ("upload", {"headers": {"x-cos-forbid-overwrite": {"const": "true"}}}, set()),
             ("upload", {"headers": {"X-Cos-Forbid-Overwrite": {"const": "true"}}}, set()),

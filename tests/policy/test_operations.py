@@ -209,6 +209,21 @@ class TestKeys:
         actions = {f"name/cos:{method.title()}Object" for method in methods}
         assert set(order(route("keys", {"methods": methods})).actions) == actions
 
+    @pytest.mark.parametrize(
+        ("changes", "held"),
+        [
+            ({"vends": ["credentials", "multipart"]}, True),
+            ({"vends": ["credentials"]}, False),
+            ({"vends": ["credentials", "multipart"], "content": {"max_bytes": 1000}}, False),
+        ],
+    )
+    def test_multipart(self, route, order, policy, problems, changes, held):
+        """The steps of multipart uploads only beside that vend, and without limits, which COS checks part by part."""
+        assert problems(policy("keys", changes)) == {}
+        given = order(route("keys", changes), vend="credentials")
+        assert ("name/cos:UploadPart" in given.actions) == held
+        assert "name/cos:ListMultipartUploads" not in given.actions
+
     def test_never_post(self, policy, problems, route, order):
         """Keys never hold PostObject: such a route is refused, or leaves it out."""
         both = policy("keys", {"vends": ["url", "credentials"], "methods": ["PUT", "POST"]})
