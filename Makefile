@@ -19,7 +19,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The official SDKs against a running broker; needs Node.
+# The official SDKs, a real browser and client.js against a running broker; needs Node.
 interop: $(VENV)/dev tests/interop/node_modules
 	INTEROP=1 $(BIN)/python -m pytest tests/interop
 
@@ -27,7 +27,7 @@ bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench
 
 tests/interop/node_modules: tests/interop/package.json tests/interop/package-lock.json
-	npm ci --no-audit --no-fund --prefix tests/interop
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --prefix tests/interop
 	@touch $@
 
 # What it takes to run: the pinned requirements, and a Redis server if there is none.

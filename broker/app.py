@@ -27,7 +27,7 @@ from broker.policy.asks import parse_batch, parse_named_ask
 from broker.policy.catalog import Catalog
 from broker.reloading import Policies
 from broker.settings import Settings
-from broker.web import operations, problems, vend
+from broker.web import operations, problems, scripts, vend
 from broker.web.application import Application
 
 
@@ -111,6 +111,7 @@ class Broker:
             self._metrics.exposition,
             lambda environ: vend.authenticate(self._authenticator, environ, self._desk.clock()),
         )
+        scripts.register(blueprint)
         problems.register(blueprint)
         app.register_blueprint(blueprint)
         app.extensions["broker"] = self

@@ -1,6 +1,6 @@
 """One real broker, Redis and emulator for all of these tests, and users who hold keys from it.
 
-They need Node and the vendor's Node SDK, so they run only when asked for: `make interop` sets `INTEROP=1`.
+They need Node and what `package.json` names, so they run only when asked for: `make interop` sets `INTEROP=1`.
 """
 
 import json
@@ -14,20 +14,50 @@ import pytest
 from qcloud_cos import CosConfig, CosS3Client
 
 from broker import local
+from tests.interop.javascript import Place, unstartable
+from tests.interop.site import site
 
 collect_ignore_glob = [] if os.environ.get("INTEROP") else ["test_*.py"]
 
 POLICIES = Path(__file__).parents[2] / "policies"
 SMALL_BYTES = 1000
+OURS = {"bucket": "examplebucket-1250000000", "region": "ap-guangzhou"}
+PATH = {"path": {"type": "path", "max_length": 256}}
+# What the policies that we ship have no reason to hold.
+MORE_POLICIES = {
+    "papers": {
+        **OURS,
+        "vends": ["url", "multipart"],
+        "methods": ["PUT"],
+        "key": "files/{principal.sub}/{path}",
+        "inputs": PATH,
+        "headers": {"x-cos-forbid-overwrite": {"const": "true"}},
+    },
+    "large-folder": {
+        **OURS,
+        "vends": ["credentials", "multipart"],
+        "methods": ["PUT"],
+        "key": "files/{principal.sub}/{path}",
+        "inputs": {"path": {"type": "path"}},
+    },
+    "my-videos": {**OURS, "vends": ["download-url"], "key": "videos/{principal.sub}/{path}", "inputs": PATH},
+}
 
 
 @pytest.fixture(scope="session")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.World]:
-    """Everything runs once, with the policies that we ship and the user's folder again with a limit easily exceeded."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The policies that we ship, the user's folder again with a limit easily exceeded, and more."""
     folder = shutil.copytree(POLICIES, tmp_path_factory.mktemp("broker") / "policies")
     small = json.loads((folder / "user-folder.json").read_text(encoding="utf-8"))
     small["content"]["max_bytes"] = SMALL_BYTES
-    (folder / "small-folder.json").write_text(json.dumps(small), encoding="utf-8")
+    for name, policy in {"small-folder": small, **MORE_POLICIES}.items():
+        (folder / f"{name}.json").write_text(json.dumps(policy), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _running(folder: Path) -> Iterator[local.World]:
+    """Everything runs once."""
     with pytest.MonkeyPatch.context() as environ:
         for name in ("NO_PROXY", "no_proxy"):  # the SDKs obey the proxy variables, and no proxy knows our loopback
             environ.setenv(name, "127.0.0.1,localhost")
@@ -84,3 +114,30 @@ def sdk(vend: Callable[..., Any], place: str) -> Callable[..., CosS3Client]:
         return CosS3Client(config, retry=0)
 
     return sdk
+
+
+@pytest.fixture
+def node(world: local.World) -> Place:
+    """JavaScript in Node, beside a broker that serves alone."""
+    return Place("node", world.url, world.url, world.emulator, world.identities)
+
+
+@pytest.fixture(scope="session")
+def _site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with site(folder, tmp_path_factory.mktemp("site")) as place:
+        yield place
+
+
+@pytest.fixture
+def chromium(_site: Place) -> Place:
+    """JavaScript in a page of a real browser, whose server has a broker mounted at `/storage`."""
+    if reason := unstartable():
+        pytest.skip(f"no browser can be started here: {reason}")
+    _site.emulator.reset()
+    return _site
+
+
+@pytest.fixture(params=["node", "chromium"])
+def anywhere(request: pytest.FixtureRequest) -> Place:
+    """Each of them."""
+    return request.getfixturevalue(request.param)
