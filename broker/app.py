@@ -21,7 +21,7 @@ from broker.credentials.timekeeping import Timekeeper
 from broker.fleet import topology
 from broker.fleet.connection import Connection
 from broker.identity.principals import Principal
-from broker.limits import Budgets
+from broker.limits import Budgets, Rates
 from broker.metrics import Metrics
 from broker.policy.asks import parse_batch, parse_named_ask
 from broker.policy.catalog import Catalog
@@ -93,11 +93,12 @@ class Broker:
             monotonic=monotonic,
             count=metrics.sts_call,
         )
-        mint = Mint(self._issuer, store, Budgets(settings.sts_budget, connection), timekeeper, monotonic, time.sleep)
+        budgets = Budgets(settings.sts_budget, connection, monotonic)
+        mint = Mint(self._issuer, store, budgets, timekeeper, monotonic, time.sleep)
         cache = CredentialCache(mint, store, timekeeper, monotonic, count=metrics.renewal)
         background = Renewals(at_once=1)
         timekeeper.asks(lambda: background.request("the time", self._issuer.ask_time))
-        self._desk = vending.Desk(self._policies, cache, timekeeper)
+        self._desk = vending.Desk(self._policies, cache, Rates(connection, monotonic), timekeeper)
         if app is not None:
             self.init_app(app, url_prefix)
 
@@ -137,7 +138,7 @@ class Broker:
         """A grant or a refusal for each of up to 1,000 asks, in their order. Raises RequestError for the whole."""
         desk = self._desk
         found, now = desk.find(route, principal), desk.clock()
-        return vend_many(found, parse_batch({"asks": list(asks)}), found.admit(principal), principal, desk.cache, now)
+        return vend_many(desk, found, parse_batch({"asks": list(asks)}), found.admit(principal), principal, now)
 
     def readiness(self) -> operations.Readiness:
         """What `/readyz` tells. The first question starts the first load of the JWKS."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ from broker.identity.principals import Principal
 from broker.policy.asks import BATCHED, parse_named_ask, too_large
 from broker.policy.routes import Order, Route
 from broker.policy.templates import ProvenClaims
-from broker.vending import Grant, grant
+from broker.vending import Desk, Grant, grant
 
 COLD_SCOPES = 100
 # Cold scopes are asked for so many at a time: one after another they would take longer than an ask may.
@@ -24,21 +24,27 @@ Outcome = Grant | BrokerError
 
 
 def vend_many(
+    desk: Desk,
     route: Route,
     unverified_asks: Sequence[Any],
     claims: ProvenClaims,
     principal: Principal,
-    cache: CredentialCache,
     now: int,
 ) -> list[Outcome]:
-    """A grant or a refusal for each ask, in their order. Raises Refused (`batch_too_large`) with nothing minted."""
+    """A grant or a refusal for each ask, in their order.
+
+    Raises Refused (`batch_too_large`) or RateLimited for the whole, with nothing minted.
+    """
+    cache = desk.cache
     orders = [_order(route, unverified, claims, now) for unverified in unverified_asks]
-    demands = _demands(order for order in orders if isinstance(order, Order))
+    sound = [order for order in orders if isinstance(order, Order)]
+    demands = _demands(sound)
     cold = cache.cold(demands.values(), now)
     if len(cold) > COLD_SCOPES:
         cold = [demand for demand in cold if not cache.shared(demand, now)]
     if len(cold) > COLD_SCOPES:
         raise too_large(f"at most {COLD_SCOPES} scopes that need new credentials, got {len(cold)}")
+    desk.meter(sum(order.units for order in sound), route, principal)
     lent = _lent(demands, cold, principal, cache, now)
     return [_granted(order, lent) for order in orders]
 
@@ -50,7 +56,7 @@ def _order(route: Route, unverified: Any, claims: ProvenClaims, now: int) -> Ord
         return refusal
 
 
-def _demands(orders: Iterator[Order]) -> dict[Scope, Demand]:
+def _demands(orders: Sequence[Order]) -> dict[Scope, Demand]:
     """For each scope the demand of the ask that needs it longest."""
     demands: dict[Scope, Demand] = {}
     for order in orders:

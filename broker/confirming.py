@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 from broker.cos.client import Answer, NoAnswer
 from broker.cos.signing import Window
-from broker.credentials.cache import CredentialCache
+from broker.credentials.credential import Credential
 from broker.errors import NotFound, UpstreamError, quoted
-from broker.identity.principals import Principal
-from broker.policy.asks import Ask
-from broker.policy.routes import Route
-from broker.policy.templates import ProvenClaims
+from broker.policy.routes import Order, Route
 
 TIMEOUT_SECONDS = 3.0  # for each step of the HEAD
 _SIGNED_SECONDS = 60
@@ -31,12 +28,8 @@ class Confirmation:
     problems: tuple[str, ...]
 
 
-def confirm(
-    route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cache: CredentialCache, now: int, send: Send
-) -> Confirmation:
-    """What an object is. Raises RequestError (404 `object_not_found`), UpstreamError (`cos_refused`, or STS's)."""
-    order = route.order(ask, claims, now)
-    credential, now = cache.get(order.demand, now, principal)
+def confirm(route: Route, order: Order, credential: Credential, now: int, send: Send) -> Confirmation:
+    """What an object is. Raises RequestError (404 `object_not_found`) or UpstreamError (`cos_refused`)."""
     request = order.request
     assert request is not None  # noqa: S101  a confirmation is a HEAD
     url = credential.signer.presigned_url(request, Window(now - _SIGNED_SECONDS, now + _SIGNED_SECONDS))

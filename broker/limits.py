@@ -1,24 +1,24 @@
-"""Budgets: who may spend how many STS calls, counted for the whole fleet in Redis, or in memory while Redis is down.
+"""Limits: who may spend how many STS calls (budgets), and have how many requests signed (rates).
 
 STS allows an account so many calls a second, and the fleet shares them: a quarter is kept for renewals, so that new
-scopes cannot starve the ones in use, and no caller may spend more than its share of the rest.
+scopes cannot starve the ones in use, and no caller may spend more than its share of the rest. How it is counted, for
+the fleet or for a process, is in `quotas`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-
 from broker.errors import RateLimited, UpstreamUnavailable
-from broker.fleet.connection import Client, Connection, Unavailable
+from broker.fleet.connection import Connection
+from broker.quotas import Quota, Quotas
+from broker.rates import Rate
 
-_PREFIX = "broker:budget"
 # Cold scopes: 10 a second in the long run, 100 at once.
-CALLER = RateLimitItemPerSecond(100, 10, namespace="caller")
+CALLER = Rate(100, 10)
 KEPT_FOR_RENEWALS = 4  # one part of so many
 
 
@@ -34,28 +34,24 @@ class Payer(Protocol):
         """The API key; None for bearers of a JWT and for anonymous callers."""
 
 
-class _SharedStorage(RedisStorage):
-    """The library's storage on the connection that we have."""
+class Rated(Payer, Protocol):
+    """Who asks for something signed."""
 
-    STORAGE_SCHEME = None  # type: ignore[assignment]  # registered under no URL
-    base_exceptions = ()  # none are wrapped: the connection knows them
-
-    def __init__(self, client: Client) -> None:
-        self.key_prefix = _PREFIX
-        self.storage = client
-        self.initialize_storage("")
+    @property
+    def rate(self) -> Rate | None:
+        """What the API key may have signed; None if there is no limit, or no key."""
 
 
 class Budgets:
     """What may be spent on STS. `per_second` is for the fleet; without a connection it is for this process alone."""
 
-    def __init__(self, per_second: int, connection: Connection | None) -> None:
-        self._calls = RateLimitItemPerSecond(per_second, namespace="calls")
+    def __init__(
+        self, per_second: int, connection: Connection | None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._calls = Quota("calls", Rate(per_second, 1))
         cold = max(per_second - -(-per_second // KEPT_FOR_RENEWALS), 1)
-        self._cold_calls = RateLimitItemPerSecond(cold, namespace="cold")
-        self._connection = connection
-        # Made when it is needed: the library's memory starts a thread, which a fork would lose.
-        self._memory: SlidingWindowCounterRateLimiter | None = None
+        self._cold_calls = Quota("cold", Rate(cold, 1))
+        self._quotas = Quotas("broker:budget", connection, monotonic)
 
     def charge(self, payer: Payer | None) -> None:
         """Take one cold scope from the shares of who asks. Raises RateLimited."""
@@ -65,29 +61,56 @@ class Budgets:
         if payer.key_id is not None:
             shares.append(("API key", payer.key_id))
         if payer.sub is not None or payer.key_id is None:
-            # Redis need not know the names of people.
-            shares.append(("principal", hashlib.sha256((payer.sub or "").encode()).hexdigest()[:32]))
+            shares.append(("principal", _hashed(payer.sub or "")))
         for kind, name in shares:
-            if not self._take(CALLER, kind, name):
+            if not self._quotas.take(1, Quota(f"caller/{kind}/{name}", CALLER)):
                 message = f"this {kind} has asked for too many new credentials: at most 100 in 10 seconds"
                 raise RateLimited(message, retry_after_seconds=10)
 
     def spend(self, *, renewal: bool) -> None:
         """Take one call from the fleet's budget. Raises UpstreamUnavailable."""
-        if (renewal or self._take(self._cold_calls)) and self._take(self._calls):
+        if (renewal or self._quotas.take(1, self._cold_calls)) and self._quotas.take(1, self._calls):
             return
         raise UpstreamUnavailable("sts_unavailable", "the fleet's budget of STS calls is spent for this second")
 
-    def _take(self, item: RateLimitItem, *names: str) -> bool:
-        if self._connection is not None:
-            name = f"{_PREFIX}:{{{item.key_for(*names)}}}"
-            try:
-                # Each node of a cluster has a client of its own.
-                return self._connection.run(
-                    name, lambda client: SlidingWindowCounterRateLimiter(_SharedStorage(client)).hit(item, *names)
-                )
-            except Unavailable:
-                pass  # counted by every process for itself meanwhile
-        if self._memory is None:
-            self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
-        return self._memory.hit(item, *names)
+
+class Rates:
+    """What may be signed: by a route's rate for each principal, by an API key's for all that it asks for."""
+
+    def __init__(self, connection: Connection | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._quotas = Quotas("broker:rate", connection, monotonic)
+
+    def take(self, units: int, payer: Rated, route: str, rate: Rate | None) -> None:
+        """Take so many signed requests on a route that has this rate, or none. Raises RateLimited."""
+        rated = dict(_rated(payer, route, rate))
+        for whose, quota in rated.items():
+            if units > quota.rate.units:
+                message = f"the rate of {whose} is {quota.rate}: a call that needs {units} can never be served"
+                raise RateLimited(message, retry_after_seconds=quota.rate.seconds)
+        if units and not self._quotas.take(units, *rated.values()):
+            raise self._refusal(units, rated)
+
+    def _refusal(self, units: int, rated: dict[str, Quota]) -> RateLimited:
+        """When all of it will be to be had, which only who is refused need know."""
+        waits = []
+        for whose, quota in rated.items():
+            reading = self._quotas.read(quota)
+            left = max(reading.room(quota.rate), 0)
+            message = f"the rate of {whose} is {quota.rate}: this call needs {units}, and {left} are left"
+            waits.append((reading.wait_seconds(quota.rate, units), message))
+        seconds, message = max(waits)
+        return RateLimited(message, retry_after_seconds=seconds)
+
+
+def _rated(payer: Rated, route: str, rate: Rate | None) -> Iterator[tuple[str, Quota]]:
+    if rate is not None:
+        # Callers without key and `sub` are one principal: what else tells them apart is their own word.
+        who = _hashed(f"{payer.key_id or ''}/{payer.sub or ''}")
+        yield "this principal on this route", Quota(f"principal/{route}/{who}", rate)
+    if payer.rate is not None:
+        yield "this API key", Quota(f"key/{payer.key_id}", payer.rate)
+
+
+def _hashed(name: str) -> str:
+    """A name for Redis, which need not know the names of people."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -14,6 +14,7 @@ from broker.credentials.cache import CredentialCache
 from broker.credentials.credential import Credential
 from broker.errors import NEEDS_AUTHENTICATION, NotFound, Unauthenticated
 from broker.identity.principals import Principal
+from broker.limits import Rates
 from broker.policy.asks import Ask
 from broker.policy.catalog import Catalog
 from broker.policy.routes import Order, Route, check_length
@@ -108,10 +109,11 @@ Vended = Grant | Confirmation
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What vending needs beside the ask: the routes as they stand now, the credentials, and the time (Unix seconds)."""
+    """What vending needs beside the ask: the routes as they stand now, credentials, rates, the time (Unix seconds)."""
 
     catalog: Callable[[], Catalog]
     cache: CredentialCache
+    rates: Rates
     clock: Callable[[], int]
     send: Send = client.send  # the one request that a confirmation makes
 
@@ -132,17 +134,18 @@ class Desk:
 
     def grant(self, route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, now: int) -> Vended:
         """What an admitted principal gets for an ask. Raises RequestError or UpstreamError."""
-        if ask.vend == "confirm":
-            return confirm(route, ask, claims, principal, self.cache, now, self.send)
-        return vend(route, ask, claims, principal, self.cache, now)
+        order = route.order(ask, claims, now)
+        self.meter(order.units, route, principal)
+        # A new credential may take seconds, and correct our idea of the time: it is signed from when it was there.
+        credential, now = self.cache.get(order.demand, now, principal)
+        if order.vend == "confirm":
+            return confirm(route, order, credential, now, self.send)
+        return grant(order, credential, now)
 
-
-def vend(route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, cache: CredentialCache, now: int) -> Grant:
-    """What a policy permits of an ask, with a credential that outlives it. Raises RequestError or UpstreamError."""
-    order = route.order(ask, claims, now)
-    # A new credential may take seconds, and correct our idea of the time: it is signed from when it was there.
-    credential, now = cache.get(order.demand, now, principal)
-    return grant(order, credential, now)
+    def meter(self, units: int, route: Route, principal: Principal) -> None:
+        """Take what so many signed requests cost a principal on a route. Raises RateLimited."""
+        if route.rate is not None or principal.rate is not None:
+            self.rates.take(units, principal, route.name, route.rate)
 
 
 def grant(order: Order, credential: Credential, now: int) -> Grant:

@@ -120,7 +120,7 @@ MISTAKES = {
     "headers": ({"headers": {"Authorization": {"const": "x"}}}, "headers.Authorization", ["reserved"]),
     "expires": ({"expires": {"default_seconds": 901, "max_seconds": 900}}, "expires", ["901", "900"]),
     "unknown": ({"colour": "blue"}, "colour", ["legal here"]),
-    "rate": ({"rate": "1/minute"}, "rate", ["not supported by this version"]),
+    "rate": ({"rate": "0/minute"}, "rate", ["60/minute", "'0/minute'"]),
 }
 
 

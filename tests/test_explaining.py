@@ -34,6 +34,13 @@ ODD = {
         "headers": {"Content-Language": {"enum": ["de", "en"], "required": True}},
         "params": {"mode": {"const": "m"}, "page": {"pattern": "[0-9]+", "required": True}},
     },
+    "rated": {
+        "vends": ["url"],
+        "methods": ["GET"],
+        "key": "rated/{principal.sub}/{name}",
+        "inputs": {"name": {}},
+        "rate": "10 per 2 hours",
+    },
     "parted": {
         "vends": ["url", "download-url"],
         "methods": ["PUT"],
@@ -136,6 +143,12 @@ class TestExplanation:
         assert "not known without its key" in list(layout.lines(explained("my-files-delete"), None))[-1]
         (held,) = explained("my-files-delete", key="files/u1/a").held
         assert held.document["statement"][0]["resource"] == [f"{PLACE}files/u1/a"]
+
+    def test_rate(self, explained):
+        """A rate is told, and nothing where there is none."""
+        lines = list(layout.lines(explained("rated", inputs={"name": "a"}), None))
+        assert "rate        10 per 7200 seconds: so many signed requests for each principal" in lines
+        assert "rate" not in {line.split(" ")[0] for line in layout.lines(explained("parted"), None)}
 
     def test_lines(self, explained):
         """All of it for people: lifetimes, what is signed, size, fingerprint, the whole document."""

@@ -1,4 +1,4 @@
-"""Budgets: fair shares of STS, for the fleet where there is Redis, for each process where there is none."""
+"""Budgets and rates: fair shares, for the fleet where there is Redis, for each process where there is none."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import redis
 from broker.errors import RateLimited, UpstreamUnavailable
 from broker.fleet import topology
 from broker.fleet.connection import Connection
-from broker.limits import Budgets
+from broker.limits import Budgets, Rates
 from broker.local import RedisServer, redis_server
+from broker.rates import Rate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -28,6 +29,7 @@ class Caller:
 
     sub: str | None = None
     key_id: str | None = None
+    rate: Rate | None = None
 
 
 @pytest.fixture
@@ -149,9 +151,83 @@ class TestFleet:
         assert charged(budgets, Caller("u1")) == 100
 
 
-def test_no_thread_at_start():
-    """Nothing is started before the first call, so that nothing is lost in a fork."""
-    script = "import threading; from broker.limits import Budgets; Budgets(400, None); print(threading.active_count())"
+class TestRates:
+    """What may be signed for whom."""
+
+    HOURLY = Rate(3, 3600)
+
+    def test_without(self, connection, server):
+        """Without a rate nothing is counted, and where there is nothing to count Redis is not asked."""
+        Rates(connection).take(10**6, Caller("u1", "bff"), "r", None)
+        Rates(connection).take(0, Caller("u1", "bff"), "r", self.HOURLY)
+        with redis.Redis.from_url(server.url) as client:
+            assert client.keys() == []
+
+    def test_nothing(self):
+        """A call that signs nothing is never refused."""
+        rates = Rates(None)
+        rates.take(3, Caller("u1"), "r", self.HOURLY)
+        rates.take(0, Caller("u1"), "r", self.HOURLY)
+        with pytest.raises(RateLimited):
+            rates.take(1, Caller("u1"), "r", self.HOURLY)
+
+    @pytest.mark.parametrize(
+        "other",
+        [Caller("u10"), Caller("u1", "bff"), Caller(None, "u1"), Caller(None, "bff"), Caller(), Caller("/u1")],
+    )
+    def test_others(self, other):
+        """Whoever has another name or comes by a key has a rate of their own."""
+        rates = Rates(None)
+        rates.take(3, Caller("u1"), "r", self.HOURLY)
+        rates.take(3, other, "r", self.HOURLY)
+        rates.take(3, Caller("u1"), "r2", self.HOURLY)
+
+    def test_names(self, connection, server):
+        """No name of a person is in Redis, and nothing is there for ever."""
+        rates = Rates(connection)
+        rates.take(1, Caller("alice", "bff", Rate(5, 60)), "r", self.HOURLY)
+        rates.take(1, Caller("bob@example.com\udc80"), "r", self.HOURLY)
+        with redis.Redis.from_url(server.url) as client:
+            names = client.keys()
+            assert len(names) == 3
+            assert [name for name in names if b"alice" in name or b"bob" in name] == []
+            assert [name for name in names if not name.startswith(b"broker:rate:{")] == []
+            assert [name for name in names if not 0 < client.ttl(name) <= 7200] == []
+
+    def test_longest_wait(self):
+        """Of two rates that are spent the one that takes longer says when to come again."""
+        rates = Rates(None)
+        caller = Caller("u1", "bff", Rate(3, 60))
+        rates.take(3, caller, "r", self.HOURLY)
+        with pytest.raises(RateLimited, match="rate of this principal on this route is 3/hour") as caught:
+            rates.take(1, caller, "r", self.HOURLY)
+        assert caught.value.retry_after_seconds > 3500
+
+    def test_shared(self, connection, server):
+        """Processes that share Redis share a rate; when it is gone, each has one of its own."""
+        other = Connection(topology.parse(server.url), time.monotonic)
+        one, two = Rates(connection), Rates(other)
+        one.take(2, Caller("u1"), "r", self.HOURLY)
+        two.take(1, Caller("u1"), "r", self.HOURLY)
+        for rates in (one, two):
+            with pytest.raises(RateLimited) as caught:
+                rates.take(1, Caller("u1"), "r", self.HOURLY)
+            assert 3500 < caught.value.retry_after_seconds <= 3601
+        server.process.kill()
+        server.process.wait()
+        for rates in (one, two):
+            rates.take(3, Caller("u1"), "r", self.HOURLY)
+            with pytest.raises(RateLimited):
+                rates.take(1, Caller("u1"), "r", self.HOURLY)
+        other.close()
+
+
+def test_no_thread():
+    """Nothing is started, neither before the first call nor by it, so that nothing is lost in a fork."""
+    script = (
+        "import threading; from broker.limits import Budgets; budgets = Budgets(400, None); "
+        "budgets.spend(renewal=False); print(threading.active_count())"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=True
     )

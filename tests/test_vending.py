@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Forbidden, NotFound, Refused, Unauthenticated, UpstreamUnavailable
 from broker.identity.principals import ANONYMOUS, Principal
+from broker.limits import Rates
 from broker.policy import catalog
 from broker.policy.asks import Ask
 from broker.policy.limits import Limits
@@ -61,7 +62,7 @@ class World:
         self.clock = Clock()
         self.issuer = IssuerDouble(self.clock)
         self.cache = open_cache(self.issuer, self.clock)
-        self.desk = Desk(lambda: routes, self.cache, self.clock)
+        self.desk = Desk(lambda: routes, self.cache, Rates(None, self.clock.monotonic), self.clock)
 
     @property
     def now(self) -> int:

@@ -25,6 +25,8 @@ def lines(explained: Explained, fingerprint: Fingerprint | None) -> Iterator[str
         expires = document.expires
         window = f" after a window of {expires.window_seconds} s" if expires.window_seconds else ""
         yield f"links       live {expires.default_seconds} s, at most {expires.longest_seconds} s{window}"
+    if route.rate is not None:
+        yield f"rate        {route.rate}: so many signed requests for each principal"
     if added := explaining.constants(explained):
         yield f"signed      {', '.join(f'{name}: {value}' for name, value in added.items())}"
     if not explained.held:

@@ -17,6 +17,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -150,7 +151,7 @@ def _principal_acted_for(key: ApiKey, unverified_principal: str | None, unverifi
     if unverified_claims is not None:
         claims |= _listed_claims(key.acts_for.claims - claims.keys(), unverified_claims)
     claims["sub"] = unverified_principal
-    return Principal(MappingProxyType(claims), key.principal.key_id, key.principal.routes)
+    return replace(key.principal, claims=MappingProxyType(claims), operations=False)
 
 
 def _listed_claims(names: frozenset[str], unverified_claims: str) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The API keys file, field by field: its text in, compiled keys or every problem out.
 
-`rate` belongs to a later version; it is refused rather than ignored, because a limit that is written down and not kept
-is worse than none. Problems name the legal values and the type that came, no value: a
-secret may stand in any field by mistake.
+Problems name the legal values and the type that came, no value: a secret may stand in any field by mistake.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from broker import rates
 from broker.errors import ConfigurationError, Problem
 from broker.identity.principals import Principal
 from broker.patterns import Pattern, PatternError
@@ -24,13 +23,13 @@ from broker.strict_json import StrictJsonError, loads
 
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})")
 _NO_SECRET = f"sha256:{hashlib.sha256(b'').hexdigest()}"
-_NOT_SUPPORTED = "not supported by this version"
 _LEGAL = {
     "id": "1 to 64 of A-Z a-z 0-9 _ -",
     "hash": '"sha256:" and the 64 hex digits of the SHA-256 of a secret that is not empty',
     "claims": "an object of claims, each with its fixed value",
     "claims.sub": "text that is not empty",
     "routes": "a list of route names, each [a-z0-9][a-z0-9-]{0,62}; leave it out for all routes",
+    "rate": rates.LEGAL,
     "expires_at": 'an instant with a time zone, such as "2027-01-01T00:00:00Z"',
     "operations": "true or false",
     "acts_for": "an object with sub and, if wanted, claims",
@@ -80,6 +79,11 @@ def _instant(text: str) -> str:
     return text
 
 
+def _rate(text: str) -> str:
+    rates.parse(text)
+    return text
+
+
 def _pattern(text: str) -> str:
     try:
         Pattern(text)
@@ -109,6 +113,7 @@ class _Entry(_Strict):
     claims: dict[str, Any] = Field(default_factory=dict)
     # Absent means all or none; a null is refused, so that nobody writes one and means the other.
     routes: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]] = Field(default_factory=list)
+    rate: Annotated[str, AfterValidator(_rate)] = ""
     expires_at: Annotated[str, AfterValidator(_instant)] = ""
     operations: bool = False
     acts_for: _ActsFor | None = None
@@ -127,6 +132,7 @@ def _compiled(entry: _Entry) -> ApiKey:
             key_id=entry.id,
             routes=frozenset(entry.routes) if "routes" in given else None,
             operations=entry.operations,
+            rate=rates.parse(entry.rate) if "rate" in given else None,
         ),
         expires_at=int(datetime.fromisoformat(entry.expires_at).timestamp()) if "expires_at" in given else None,
         acts_for=None if acts_for is None else ActsFor(Pattern(acts_for.sub), frozenset(acts_for.claims)),
@@ -138,8 +144,6 @@ def _problem(source: str, location: tuple[int | str, ...], kind: str, value: Any
     where = _path(location)
     names = [part for part in location if isinstance(part, str)]
     if kind == "extra_forbidden":
-        if names == ["keys", "rate"]:
-            return Problem(source, where, _NOT_SUPPORTED)
         models: dict[int, type[BaseModel]] = {1: _File, 2: _Entry, 3: _ActsFor}
         return Problem(source, where, f"unknown; legal fields are {' '.join(models[len(names)].model_fields)}")
     if location in ((), ("keys",)):

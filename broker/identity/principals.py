@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from broker.errors import Forbidden, Unauthenticated
+from broker.rates import Rate
 
 _MAX_CREDENTIAL_BYTES = 8192
 
@@ -21,7 +22,7 @@ class Principal:
     """Who asks, proven (or `ANONYMOUS`).
 
     `key_id` is the API key that acts, for itself or for others; `routes` are those that key may use, None meaning all.
-    `operations`: it may see how the broker is doing, `/metrics`.
+    `operations`: it may see how the broker is doing, `/metrics`. `rate` is what that key may have signed.
     """
 
     claims: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Principal:
     routes: frozenset[str] | None = None
     anonymous: bool = False
     operations: bool = False
+    rate: Rate | None = None
 
     @property
     def sub(self) -> str | None:

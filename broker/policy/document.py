@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from broker import rates
 from broker.cos import requests
 from broker.policy import conditions
 from broker.policy.fields import (
@@ -21,6 +22,7 @@ from broker.policy.fields import (
     Fits,
     KeyTexts,
     OneOrMore,
+    RateText,
     Scalar,
     expected,
     input_name,
@@ -52,10 +54,6 @@ Outcome = Literal[
     "expires_too_long",
     "url_too_long",
 ]
-
-# Part of the policy format, not of this version: refused by name, so that nobody believes it in force.
-LATER_FIELDS = frozenset({"rate"})
-NOT_SUPPORTED = "is not supported by this version of the broker"
 
 _MIB, _GIB, _PARTS = 2**20, 2**30, 10_000
 
@@ -280,5 +278,11 @@ class PolicyDocument(_Part):
     )
     condition: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description=f"More that CAM must hold: {conditions.LEGAL}."
+    )
+    rate: RateText | None = Field(
+        None,
+        description="How many requests each principal may have signed on this route, parts and items of a batch "
+        f"counted one by one; one more is 429. It is {rates.LEGAL}. Absent: no limit.",
+        examples=["60/minute", "10 per 2 minutes"],
     )
     tests: list[Example] = Field(default_factory=list, description="The policy's own examples, run at every load.")

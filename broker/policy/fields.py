@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from broker import rates
 from broker.cos import requests
 from broker.patterns import Pattern, PatternError
 from broker.policy import flaws
@@ -82,6 +83,14 @@ def url_template(value: str) -> str:
     return value.rstrip("/")
 
 
+def _rate(value: str) -> str:
+    try:
+        rates.parse(value)
+    except ValueError as error:
+        raise expected(f"{error}, got {shown(value)}") from None
+    return value
+
+
 def _key_text(value: str) -> str:
     if (flaw := flaws.flaw(value)) is not None:
         raise expected(f"{flaw}, got {shown(value)}")
@@ -96,6 +105,7 @@ def input_name(name: str) -> str:
 
 
 KeyTexts = Annotated[list[Annotated[str, AfterValidator(_key_text)]], Field(min_length=1), AfterValidator(unique)]
+RateText = Annotated[str, Fits(rates.NOTATION, rates.LEGAL), AfterValidator(_rate)]
 OneOrMore = Annotated[list[str], Field(min_length=1), AfterValidator(unique)]
 
 

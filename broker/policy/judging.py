@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from broker import rates
 from broker.patterns import Pattern
 from broker.policy.reach import reach_of
 from broker.policy.routes import Route
@@ -217,6 +218,19 @@ def _holds(outer: Template, inner: Template) -> bool:
     return parent != child and child.startswith(parent) and (not parent or parent.endswith("/"))
 
 
+def _rate(change: Change) -> Found:
+    old, new = (None if side is None else rates.parse(side) for side in (change.old, change.new))
+    if old == new:
+        return  # written otherwise
+    if new is None or (old is not None and new.covers(old)):
+        yield "widens", f"{change}: each principal may have more requests signed"
+    elif old is None or old.covers(new):
+        yield "narrows", f"{change}: each principal may have fewer requests signed"
+    else:
+        more, less = ("at once", "in the long run") if new.units > old.units else ("in the long run", "at once")
+        yield "changes", f"{change}: each principal may have more requests signed {more}, and fewer {less}"
+
+
 def _scope(change: Change) -> Found:
     wider = _WIDTHS.index(change.new) > _WIDTHS.index(change.old)
     yield "widens" if wider else "narrows", f"{change}: {_moved(change)}"
@@ -253,6 +267,7 @@ _JUDGES: Mapping[str, Judge] = {
     "credential.external_id": _other("another name for the role to know the broker by"),
     "credential.min_remaining_seconds": _number("handed-out keys live longer", "handed-out keys may end sooner"),
     "credential.shared_writes": _flag("one credential may write for all", "no credential may write for all"),
+    "rate": _rate,
     "condition.ip_equal.*": _choice(_ANYTHING, "more requests satisfy it", "fewer requests satisfy it"),
     "condition.string_equal.*": _choice(_ANYTHING, "more requests satisfy it", "fewer requests satisfy it"),
     # Of other operators nothing is known but that each narrows.

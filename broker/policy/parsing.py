@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from broker.policy.document import LATER_FIELDS, NOT_SUPPORTED, InputRule, PolicyDocument, ValueRule
+from broker.policy.document import InputRule, PolicyDocument, ValueRule
 from broker.policy.fields import kind, shown
 from broker.policy.lines import field_name
 from broker.policy.variables import nulls, substituted
@@ -107,8 +107,6 @@ def _explain(details: ErrorDetails) -> str:
     """One of pydantic's errors in words, with both sides."""
     got, context, kind_of_error = details["input"], details.get("ctx", {}), details["type"]
     if kind_of_error == "extra_forbidden":
-        if _path(details["loc"]) in LATER_FIELDS:
-            return NOT_SUPPORTED
         legal = _siblings(details["loc"])
         close = difflib.get_close_matches(str(details["loc"][-1]), legal, n=1, cutoff=0.75)
         return f"is no field; {f'did you mean {close[0]}? ' if close else ''}legal here: {', '.join(legal)}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from broker import rates
 from broker.cos import cam, requests, signing
 from broker.cos.forms import Form
 from broker.cos.requests import Endpoint
@@ -26,6 +27,7 @@ from broker.policy.sizes import URL_BYTES
 from broker.policy.templates import Literal, ProvenClaims, Template
 from broker.policy.uploads import Step, form, step
 from broker.policy.values import attachment
+from broker.rates import Rate
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
 _USUAL_TOKEN_BYTES = 2_048
@@ -55,6 +57,11 @@ class Order(NamedTuple):
     step: Step | None = None
     base_url: str = ""  # of a form
 
+    @property
+    def units(self) -> int:
+        """How many requests will be signed; keys and forms are one."""
+        return len(self.step.requests) if self.step else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -77,6 +84,7 @@ class Route:
     limits: Limits
     renews: bool
     forms: frozenset[str]
+    rate: Rate | None
 
     @property
     def template(self) -> Template:
@@ -250,6 +258,7 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         # One object of many is rarely asked for again.
         renews=scope != "object" or all(isinstance(part, Literal) for part in template.parts),
         forms=frozenset(permission.scope("").outline().form for permission in permissions),
+        rate=rates.parse(document.rate) if document.rate is not None else None,
     )
 
 

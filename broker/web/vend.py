@@ -54,7 +54,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         route = desk.find(route_name, principal)
         claims = route.admit(principal)
         asks = messages.read_batch(environ)
-        outcomes = vend_many(route, asks, claims, principal, desk.cache, now)
+        outcomes = vend_many(desk, route, asks, claims, principal, now)
         return problems.respond(messages.answer_batch(outcomes, problems.problem))
 
     def no_view(rest: str | None = None) -> Response:

@@ -26,6 +26,8 @@ BRIEF = {
     "expires": {"default_seconds": 1, "max_seconds": 1},
 }
 
+RATED = {**BRIEF, "key": "rated/{principal.sub}/{name}", "rate": "60/hour"}
+
 
 @dataclass
 class Fleet:
@@ -41,10 +43,11 @@ class Fleet:
 
 @pytest.fixture(scope="session")
 def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's policy for avatars and one for short credentials."""
+    """The repository's policy for avatars, one for short credentials, and one with a rate."""
     folder = tmp_path_factory.mktemp("chaos-policies")
     (folder / "avatars.json").write_bytes((REPOSITORY / "policies" / "avatars.json").read_bytes())
     (folder / "brief.json").write_text(json.dumps(BRIEF))
+    (folder / "rated.json").write_text(json.dumps(RATED))
     return folder
 
 

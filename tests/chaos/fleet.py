@@ -29,6 +29,7 @@ AVATARS = "avatars/url"
 ASKS = {
     AVATARS: {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}},
     "brief/url": {"inputs": {"name": "a"}},
+    "rated/url": {"inputs": {"name": "a"}},
 }
 CACHE_KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
 

@@ -280,7 +280,7 @@ def test_invalid_change(keys: ApiKeys, path: Path, clock: Any, caplog: pytest.Lo
             clock.tick(1)
             assert accepted(keys, "job.hunter2")
         assert len(caplog.records) == 2
-    assert "keys[1].rate: not supported" in caplog.text
+    assert "keys[1].rate: must be one rate such as 60/minute" in caplog.text
     assert "hunter2" not in caplog.text
     write(path, entry("new"))
     clock.tick(1)

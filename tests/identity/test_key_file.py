@@ -91,6 +91,13 @@ def test_empty_file() -> None:
         ("expires_at", "2027-02-29T00:00:00Z", "2028-02-29T00:00:00Z", "time zone"),
         ("expires_at", "2027-01-01T25:00:00Z", "2027-01-01T23:00:00Z", "time zone"),
         ("expires_at", "202\u0667-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "time zone"),
+        ("rate", None, "60/minute", "one rate such as 60/minute or 10 per 2 hours: 1 to 1,000,000, in"),
+        ("rate", 60, "60/minute", "got a number"),
+        ("rate", "", "60/minute", "got other text of 0 characters"),
+        ("rate", "0/minute", "1/minute", "such as 60/minute"),
+        ("rate", "60/minute; 5/second", "60/minute", "such as 60/minute"),
+        ("rate", "hunter2", "10 per 2 hours", "got other text of 7 characters"),
+        ("rate", "5/2 days", "5/day", "1 second to 1 day"),
         ("operations", "false", False, "must be true or false"),
         ("operations", 1, True, "must be true or false"),
         ("acts_for", "u.*", {"sub": "u.*"}, "an object with sub"),
@@ -115,7 +122,6 @@ def test_value_of_a_field(field: str, refused: Any, allowed: Any, message: str) 
         ({"id": "bff"}, "keys.json: keys[0].hash: must be"),
         ({"hash": HASH}, "keys.json: keys[0].id: must be"),
         ("bff", "keys.json: keys[0]: must be an entry"),
-        ({**GOOD, "rate": "1/second"}, "keys.json: keys[0].rate: not supported by this version"),
         ({**GOOD, "secret": "hunter2"}, "keys.json: keys[0].secret: unknown; legal fields are id hash claims routes"),
         (
             {**GOOD, "claims": {"sub": "u1"}, "acts_for": {"sub": "u.*"}},
@@ -124,7 +130,7 @@ def test_value_of_a_field(field: str, refused: Any, allowed: Any, message: str) 
     ],
 )
 def test_entry(entry: Any, message: str) -> None:
-    """Fields that are missing, unknown, of a later version or at odds with each other."""
+    """Fields that are missing, unknown or at odds with each other."""
     (problem,) = problems(json.dumps({"keys": [entry]}))
     assert problem.startswith(message)
 

@@ -169,7 +169,7 @@ MISTAKES = {
     "credential": ({"scope": "all"}, "credential.scope", "'object'"),
     "colour": ("red", "colour", "description"),
     "principals": ({"claims": {"a": {"is": 1}}}, "principals.claims.a.is", "const"),
-    "rate": ("60/minute", "rate", "not supported"),
+    "rate": ("60/minute; 5/second", "rate", "10 per 2 hours: 1 to 1,000,000"),
 }
 
 

@@ -10,7 +10,6 @@ from broker.policy import parsing
 from broker.policy.limits import Limits
 
 META = "x-cos-meta-"
-LATER = "not supported by this version"
 
 
 class Mistake(NamedTuple):
@@ -273,9 +272,23 @@ SHAPES += [
     for word in ("", "a b", " a")
 ]
 
-LATER_FIELDS = [
-    Mistake("read", {"rate": "60/minute"}, "rate", LATER, {}),
+RATES = [
+    Mistake("read", {"rate": rate}, "rate", f"10 per 2 hours: 1 to 1,000,000, in 1 second to 1 day, got {rate!r}", twin)
+    for rate, twin in [
+        ("0/minute", {"rate": "1/minute"}),
+        ("5/0 minutes", {"rate": "5/1 minutes"}),
+        ("60/minute; 5/second", {"rate": "60/minute"}),
+        ("60", {"rate": "60 per second"}),
+        ("60/fortnight", {"rate": "60/day"}),
+        ("-5/minute", {"rate": " 5 / minute "}),
+        ("1.5/minute", {"rate": "3 per 2 minutes"}),
+        ("1000001/minute", {"rate": "1000000/minute"}),
+        ("5/25 hours", {"rate": "5/24 hours"}),
+        ("5/month", {"rate": "5/1day"}),
+        ("", {}),
+    ]
 ]
+RATES += [Mistake("read", {"rate": 60}, "rate", "must be a string, got 60", {"rate": "60/minute"})]
 
 ASKED = {"as": {"sub": "u1"}, "ask": {"vend": "url", "inputs": {"name": "a"}}, "expect": "granted"}
 
@@ -1037,7 +1050,7 @@ VALUES = [
     *(Mistake("read", param(name, const="a"), f"params.{name}", "another operation", {}) for name in SUB_RESOURCES),
 ]
 
-ALL = [*SHAPES, *LATER_FIELDS, *FIELDS, *KEYS, *VENDS, *VALUES]
+ALL = [*SHAPES, *RATES, *FIELDS, *KEYS, *VENDS, *VALUES]
 
 
 def name_of(mistake: Mistake) -> str:
@@ -1114,9 +1127,9 @@ class TestManyMistakes:
                 id="undeclared input, lonely external id",
             ),
             pytest.param(
-                {"rate": "5/minute", "bucket": "x", "expires": {"max_seconds": 9000}, "params": {"acl": {"const": ""}}},
+                {"rate": "0/minute", "bucket": "x", "expires": {"max_seconds": 9000}, "params": {"acl": {"const": ""}}},
                 {"rate", "bucket", "expires.max_seconds", "params.acl"},
-                id="later field, bucket, long expiry, sub-resource",
+                id="bad rate, bucket, long expiry, sub-resource",
             ),
         ],
     )

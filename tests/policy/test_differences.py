@@ -782,9 +782,43 @@ CASES: dict[str, Case] = {
     "field without a judge": (
         "upload",
         {},
+        {"colour": "red"},
+        ['changes: colour: absent -> "red"'],
+        ['changes: colour: "red" -> absent'],
+    ),
+    "rate where there was none": (
+        "upload",
+        {},
         {"rate": "60/minute"},
-        ['changes: rate: absent -> "60/minute"'],
-        ['changes: rate: "60/minute" -> absent'],
+        ['narrows: rate: absent -> "60/minute": each principal may have fewer requests signed'],
+        ['widens: rate: "60/minute" -> absent: each principal may have more requests signed'],
+    ),
+    "larger rate": (
+        "upload",
+        {"rate": "60/minute"},
+        {"rate": "61 per minute"},
+        ['widens: rate: "60/minute" -> "61 per minute": each principal may have more requests signed'],
+        ['narrows: rate: "61 per minute" -> "60/minute": each principal may have fewer requests signed'],
+    ),
+    "the same rate in a longer time": (
+        "upload",
+        {"rate": "60/minute"},
+        {"rate": "60/hour"},
+        ['narrows: rate: "60/minute" -> "60/hour": each principal may have fewer requests signed'],
+        ['widens: rate: "60/hour" -> "60/minute": each principal may have more requests signed'],
+    ),
+    "rate that is larger at once and smaller in the long run": (
+        "upload",
+        {"rate": "60/minute"},
+        {"rate": "100/hour"},
+        [
+            'changes: rate: "60/minute" -> "100/hour": '
+            "each principal may have more requests signed at once, and fewer in the long run"
+        ],
+        [
+            'changes: rate: "100/hour" -> "60/minute": '
+            "each principal may have more requests signed in the long run, and fewer at once"
+        ],
     ),
     "condition removed": (
         "upload",

@@ -163,7 +163,7 @@ class TestMistakes:
             ("{", ""),
             ("", ""),
             ({"region": "x"}, "region"),
-            ({"rate": "1/minute"}, "rate"),
+            ({"rate": "0/minute"}, "rate"),
             ({"tests": [{"ask": {"vend": "url"}, "expect": "granted"}]}, "tests[0]"),
             ({"key": "${POLICY_NONE}/a"}, "key"),
         ],

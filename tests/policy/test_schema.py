@@ -82,7 +82,8 @@ def test_shapes(policy, mistake):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"rate": "60/minute"}, {"vends": ["upload"]}, {"colour": "red"}, {"content": None}, {"headers.X-A": {}},
+        {"rate": "0/minute"}, {"rate": "5/month"}, {"vends": ["upload"]}, {"colour": "red"}, {"content": None},
+        {"headers.X-A": {}},
         {"headers.X-A": {"const": "a", "enum": ["b"]}}, {"principals": {"claims": {"a": {}}}},
         {"principals": {"claims": {"a b": {"const": 1}}}}, {"condition": {"ip_equal": {"cos:prefix": "a"}}},
         {"condition": {"like": {"qcs:ip": "1.2.3.4"}}}, {"tests": [{"ask": {}, "expect": "denied"}]},
@@ -90,7 +91,7 @@ def test_shapes(policy, mistake):
     ],
 )  # fmt: skip
 def test_mistakes(policy, changes):
-    """So are fields of later versions and conditions that may not be added."""
+    """So are rates of nothing and conditions that may not be added."""
     assert not VALIDATOR.is_valid(policy("upload", changes))
 
 

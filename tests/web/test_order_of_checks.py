@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.emulator.faults import Fault
+from tests.web.conftest import Door
 
+RATE = 3
 ASK = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 
 
@@ -26,6 +30,7 @@ class Asked:
     tail: bytes = b""
     content_type: str = "application/json"
     sts_fails: bool = False
+    rate_is_spent: bool = False
 
 
 # In the contract's order: (what makes an ask faulty, the code it is refused with).
@@ -45,6 +50,7 @@ STEPS: dict[str, tuple[Callable[[Asked], Any], str]] = {
     "headers": (lambda asked: asked.ask["headers"].update({"X-Other": "1"}), "header_not_allowed"),
     "params": (lambda asked: asked.ask.update(params={"x": "1"}), "param_not_allowed"),
     "expires_in": (lambda asked: asked.ask.update(expires_in=901), "expires_too_long"),
+    "rate": (lambda asked: setattr(asked, "rate_is_spent", True), "rate_limited"),
     "credential": (lambda asked: setattr(asked, "sts_fails", True), "sts_refused"),
 }
 NAMES = list(STEPS)
@@ -55,6 +61,8 @@ def code_of(door: Any, *steps: str) -> str:
     asked = Asked()
     for step in steps:
         STEPS[step][0](asked)
+    if asked.rate_is_spent:
+        door.ask("avatars/batch", {"asks": [{"vend": "url", **ASK}] * RATE})
     door.emulator.reset()
     if asked.sts_fails:
         door.emulator.order_fault(Fault("sts", 1, "UnauthorizedOperation"))
@@ -66,6 +74,15 @@ def code_of(door: Any, *steps: str) -> str:
     )
     assert (door.sts_calls() == 0) == (steps[0] != "credential")
     return answer.json["code"]
+
+
+@pytest.fixture
+def door(open_door: Callable[..., Door], policies: Path, tmp_path: Path) -> Door:
+    """A broker that signs so many requests for each who uploads avatars."""
+    folder = shutil.copytree(policies, tmp_path / "policies")
+    avatars = json.loads((folder / "avatars.json").read_text())
+    (folder / "avatars.json").write_text(json.dumps({**avatars, "rate": f"{RATE}/hour"}))
+    return open_door(BROKER_POLICIES=str(folder))
 
 
 @pytest.mark.parametrize("first", NAMES)

@@ -1,0 +1,172 @@
+"""Quotas: what a name may have in a sliding window, counted in Redis for the fleet, and in memory while there is none.
+
+A count is an estimate: of the window before, the share that the sliding window still covers, and all of the present
+one. A window begins when its name is first asked for. No window holds more than the rate says; a stretch across the
+border of two holds at most twice that, if everything came late in the one and as early as may be in the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor
+from typing import NamedTuple
+
+from cachetools import LRUCache
+from limits.storage import RedisStorage
+
+from broker.fleet.connection import Client, Connection, Unavailable
+from broker.rates import Rate
+
+IN_MEMORY = 100_000  # windows; beyond them the ones that were asked for longest ago are forgotten
+
+
+class Quota(NamedTuple):
+    """What one name may have. Another rate of the same name is counted anew."""
+
+    name: str
+    rate: Rate
+
+    @property
+    def key(self) -> str:
+        """What it is counted under."""
+        return f"{self.name}/{self.rate.units}/{self.rate.seconds}"
+
+
+class Reading(NamedTuple):
+    """A count: units of the window before and of the present one, and for how many seconds either still matters."""
+
+    previous: int
+    previous_seconds: float
+    current: int
+    current_seconds: float
+
+    def room(self, rate: Rate) -> int:
+        """How many units there are to be had."""
+        return rate.units - self.current - floor(self.previous * self.previous_seconds / rate.seconds)
+
+    def wait_seconds(self, rate: Rate, units: int) -> int:
+        """The first whole second, from 1, after which so many units (at most the rate's) are to be had."""
+        begins, held, left, room = 0.0, self.previous, self.previous_seconds, rate.units - units - self.current
+        if room < 0:
+            # Not before the present window is the one before.
+            begins, held = max(self.current_seconds - rate.seconds, 0), self.current
+            left, room = rate.seconds, rate.units - units
+        fades = left - (room + 1) * rate.seconds / held if held > 0 else 0
+        return floor(begins + max(fades, 0)) + 1
+
+
+class Quotas:
+    """Units of many quotas, taken whole or not at all. `prefix` begins the names of their keys in Redis."""
+
+    def __init__(self, prefix: str, connection: Connection | None, monotonic: Callable[[], float]) -> None:
+        self._prefix = prefix
+        self._connection = connection
+        self._monotonic = monotonic
+        self._memory = _Memory()
+        self._storages: dict[Client, _SharedStorage] = {}  # each node of a cluster has a client of its own
+
+    def take(self, units: int, *quotas: Quota) -> bool:
+        """Take so many units of each quota, or of none."""
+        if self._connection is not None:
+            try:
+                return self._take_shared(self._connection, units, quotas)
+            except Unavailable:
+                pass  # counted by every process for itself meanwhile
+        return self._memory.take(units, quotas, self._monotonic())
+
+    def read(self, quota: Quota) -> Reading:
+        """How a quota stands."""
+        key, seconds = quota.key, quota.rate.seconds
+        if self._connection is not None:
+            try:
+                return self._connection.run(
+                    self._name(key), lambda client: Reading(*self._storage(client).get_sliding_window(key, seconds))
+                )
+            except Unavailable:
+                pass
+        return self._memory.read(quota, self._monotonic())
+
+    def _take_shared(self, connection: Connection, units: int, quotas: tuple[Quota, ...]) -> bool:
+        for number, quota in enumerate(quotas):
+            if not self._hit(connection, units, quota):
+                # They may be on different nodes, where nothing is done to both at once: meanwhile, for a round trip,
+                # others may be refused these units.
+                for taken in quotas[:number]:
+                    self._hit(connection, -units, taken)
+                return False
+        return True
+
+    def _hit(self, connection: Connection, units: int, quota: Quota) -> bool:
+        key, (most, seconds) = quota.key, quota.rate
+        return connection.run(
+            self._name(key),
+            lambda client: self._storage(client).acquire_sliding_window_entry(key, most, seconds, units),
+        )
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}:{{{key}}}"  # as the library makes it: both windows of a key are on one node
+
+    def _storage(self, client: Client) -> _SharedStorage:
+        return self._storages.get(client) or self._storages.setdefault(client, _SharedStorage(client, self._prefix))
+
+
+class _SharedStorage(RedisStorage):
+    """The library's storage on the connection that we have: a count is one call of a script."""
+
+    STORAGE_SCHEME = None  # type: ignore[assignment]  # registered under no URL
+    base_exceptions = ()  # none are wrapped: the connection knows them
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self.key_prefix = prefix
+        self.storage = client
+        self.initialize_storage("")
+
+
+@dataclass(slots=True)
+class _Window:
+    begun_at: float
+    previous: int = 0
+    current: int = 0
+
+
+class _Memory:
+    """Counts of one process, by the same rule.
+
+    The library's own looks through all its keys a hundred times a second, in a thread, and keeps every one until it
+    lapses.
+    """
+
+    def __init__(self) -> None:
+        self._windows: LRUCache[str, _Window] = LRUCache(IN_MEMORY)
+        self._lock = threading.Lock()
+
+    def take(self, units: int, quotas: tuple[Quota, ...], now: float) -> bool:
+        with self._lock:
+            windows = [self._window(quota, now) for quota in quotas]
+            for quota, window in zip(quotas, windows, strict=True):
+                if _reading(window, quota.rate, now).room(quota.rate) < units:
+                    return False
+            for window in windows:
+                window.current += units
+            return True
+
+    def read(self, quota: Quota, now: float) -> Reading:
+        with self._lock:
+            return _reading(self._window(quota, now), quota.rate, now)
+
+    def _window(self, quota: Quota, now: float) -> _Window:
+        key, seconds = quota.key, quota.rate.seconds
+        window = self._windows.get(key)
+        if window is None or now >= window.begun_at + 2 * seconds:
+            window = self._windows[key] = _Window(now)
+        elif now >= window.begun_at + seconds:
+            window.begun_at += seconds
+            window.previous, window.current = window.current, 0
+        return window
+
+
+def _reading(window: _Window, rate: Rate, now: float) -> Reading:
+    left = window.begun_at + rate.seconds - now
+    return Reading(window.previous, left, window.current, left + rate.seconds)
