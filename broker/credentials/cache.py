@@ -106,8 +106,7 @@ class CredentialCache:
         while True:
             found = self._find(scope, required_seconds, now, monotonic)
             if isinstance(found, Entry):
-                if now >= found.renewal_at and demand.ahead and monotonic >= found.paused_until:
-                    self._renewals.request(scope, partial(self._renew, demand))
+                self._renew_ahead(demand, found, now, monotonic)
                 return Lent(found.credential, now)
             flight, leads = found
             if leads:
@@ -117,6 +116,10 @@ class CredentialCache:
             credential = self._landed(flight, scope, deadline, leads=leads)
             now, monotonic = self._clock(), self._monotonic()
             if credential is not None and usable(credential.expires_at, required_seconds, now):
+                with self._lock:
+                    kept = self._remembered(scope)
+                if kept is not None:  # what came from Redis may be due: this process may never be asked again in time
+                    self._renew_ahead(demand, kept, now, monotonic)
                 return Lent(credential, now)
             if credential is not None and leads:
                 raise _too_short(credential, required_seconds, now)
@@ -154,6 +157,10 @@ class CredentialCache:
                 return flight, False
             flight = self._flights[scope] = Flight(monotonic, self._epochs)
             return flight, True
+
+    def _renew_ahead(self, demand: Demand, entry: Entry, now: int, monotonic: float) -> None:
+        if now >= entry.renewal_at and demand.ahead and monotonic >= entry.paused_until:
+            self._renewals.request(demand.scope, partial(self._renew, demand))
 
     def _remembered(self, scope: Scope) -> Entry | None:
         try:

@@ -719,6 +719,18 @@ class TestFleet:
         assert {ask(required=360, need=360).secret_id for ask in processes} == {"AKID2"}
         assert len(issuer.calls) == 2
 
+    def test_nobody_waits(self, open_asker, issuer, clock):
+        """An ask per eighth of the life is enough for all of a fleet, whichever process it comes to (promise 4)."""
+        processes = [open_asker() for _ in range(20)]
+        processes[0](required=360, need=360)
+        for number in range(1, 60):
+            clock.tick(1800 / 8)
+            assert issuer.expiries[-1] - clock() >= 360
+            ask = processes[number % len(processes)]
+            ask(required=360, need=360)
+            until(lambda ask=ask: ask.cache._renewals._threads == 0)
+        assert len(issuer.calls) <= 60 / 4 + 1
+
     def test_left_to_another(self, open_asker, clock, issuer, raw_redis):
         """While another process holds the lease, asks do not press: one look a second."""
         ask = open_asker()
