@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.cos.client import Answer, NoAnswer
-from broker.cos.signing import Window
+from broker.cos.signing import Request, Window
 from broker.credentials.credential import Credential
 from broker.errors import NotFound, UpstreamError, quoted
 from broker.policy.routes import Order, Route
@@ -32,9 +32,8 @@ def confirm(route: Route, order: Order, credential: Credential, now: int, send: 
     """What an object is. Raises RequestError (404 `object_not_found`) or UpstreamError (`cos_refused`)."""
     request = order.request
     assert request is not None  # noqa: S101  a confirmation is a HEAD
-    url = credential.signer.presigned_url(request, Window(now - _SIGNED_SECONDS, now + _SIGNED_SECONDS))
     try:
-        answer = send("HEAD", url, {}, timeout_seconds=TIMEOUT_SECONDS)
+        answer = head(request, credential, now, send)
     except NoAnswer as error:
         raise UpstreamError("cos_refused", str(error)) from None
     if answer.status == 404:
@@ -42,6 +41,12 @@ def confirm(route: Route, order: Order, credential: Credential, now: int, send: 
     if answer.status != 200:
         raise UpstreamError("cos_refused", f"COS answered HEAD with {answer.status}")
     return _confirmation(route, request.key, answer)
+
+
+def head(request: Request, credential: Credential, now: int, send: Send) -> Answer:
+    """What COS answers to the HEAD behind a confirmation. Raises NoAnswer."""
+    url = credential.signer.presigned_url(request, Window(now - _SIGNED_SECONDS, now + _SIGNED_SECONDS))
+    return send("HEAD", url, {}, timeout_seconds=TIMEOUT_SECONDS)
 
 
 def _confirmation(route: Route, key: str, answer: Answer) -> Confirmation:

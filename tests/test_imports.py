@@ -72,6 +72,7 @@ TABLE = {
     ),
     "broker/probing/": (
         "broker.probing",
+        "broker.confirming",
         "broker.vending",
         "broker.policy",
         "broker.credentials",
@@ -81,9 +82,31 @@ TABLE = {
         "broker.parts",
         "broker.settings",
     ),
-    "broker/probing/attempts.py": ("broker.probing.doors", "broker.policy", "broker.cos"),
-    "broker/probing/doors.py": ("broker.policy", "broker.cos", "broker.errors"),
-    "broker/probing/verdicts.py": ("broker.cos.client",),
+    # What is tried is data: only `work` and what uses it send anything.
+    "broker/probing/asking.py": ("broker.policy", "broker.cos.requests", "broker.errors"),
+    "broker/probing/doors.py": ("broker.probing.asking", "broker.policy", "broker.cos.signing"),
+    "broker/probing/foreign.py": (
+        "broker.probing.doors",
+        "broker.policy",
+        "broker.cos.requests",
+        "broker.cos.forms",
+        "broker.cos.signing",
+    ),
+    "broker/probing/uploading.py": (
+        "broker.probing.doors",
+        "broker.probing.foreign",
+        "broker.policy",
+        "broker.cos.cam",
+        "broker.cos.signing",
+    ),
+    "broker/probing/attempts.py": (
+        "broker.probing.doors",
+        "broker.probing.foreign",
+        "broker.probing.uploading",
+        "broker.policy",
+    ),
+    "broker/probing/posting.py": ("broker.policy.uuids",),
+    "broker/probing/verdicts.py": ("broker.cos.client", "broker.cos.signing"),
     "broker/emulator/": ("broker.emulator", "broker.cos", "broker.errors"),
     "broker/settings.py": (
         "broker.errors",

@@ -180,16 +180,16 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
 def probe(route: str, claims: tuple[str, ...], key: str | None, form: str, **pairs: tuple[str, ...]) -> None:
     """Mint for real and prove a route's scope against the live endpoint; exit 1 unless all is as promised.
 
-    What the policy allows is done inside, everything else is tried and has to be refused. No object that exists is
-    written or deleted, and what the probe makes it removes.
+    What each vend allows is done inside, everything else is tried and has to be refused. No object that exists is
+    written or deleted, and what the probe makes it removes, unfinished uploads included.
     """
     from broker.app import system_clock
-    from broker.probing import doors, running
+    from broker.probing import asking, running
     from broker.probing.verdicts import Attempt
     from broker.settings import Settings
 
     end_on_sigterm()
-    given = doors.Given(key=key, **{name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()})
+    given = asking.Given(key=key, **{name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()})
     settings = Settings.from_environ(serving=False)
     routes, cloud = running.opened(settings, system_clock)
     attempts: list[Attempt] = []

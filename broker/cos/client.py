@@ -10,11 +10,11 @@ import http.client
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 10.0  # for each step: connecting, sending, receiving
-_ERROR_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
@@ -24,17 +24,27 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What COS said: names of `headers` in lower case, `code` from the XML of an error, else empty (HEAD has none)."""
+    """What COS said: names of `headers` in lower case, `code` from the XML of an error, else empty (HEAD has none).
+
+    `body` is the XML itself, cut at 64 KiB, if it was asked for.
+    """
 
     status: int
     headers: Mapping[str, str]
     code: str
+    body: bytes = field(default=b"", repr=False)
 
 
 def send(
-    method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_seconds: float = TIMEOUT_SECONDS
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    reads: bool = False,
 ) -> Answer:
-    """The answer to one request; an object's bytes are not read. Raises NoAnswer.
+    """The answer to one request; the body of a success is read with `reads` alone, never an object's. Raises NoAnswer.
 
     `headers` may declare a length that `body` does not have: then it is sent as declared.
     """
@@ -45,7 +55,7 @@ def send(
             target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
             connection.request(method, target, body or None, {"Host": parts.netloc, **headers})
             response = connection.getresponse()
-            told = response.read(_ERROR_BYTES) if response.status >= 400 else b""
+            told = response.read(_READ_BYTES) if reads or response.status >= 400 else b""
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
@@ -53,7 +63,7 @@ def send(
         raise NoAnswer(f"no answer of {parts.hostname} ({type(error).__name__})") from None
     code = _CODE.search(told)
     named = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, named, code[1].decode() if code else "")
+    return Answer(response.status, named, code[1].decode() if code else "", told if reads else b"")
 
 
 def _connection(scheme: str, host: str, port: int | None, timeout_seconds: float) -> http.client.HTTPConnection:

@@ -13,9 +13,11 @@ from broker.credentials.timekeeping import Timekeeper
 from broker.identity.principals import Principal
 from broker.policy.catalog import Catalog
 from broker.policy.routes import Route
+from broker.probing.asking import Given
 from broker.probing.cloud import Cloud
-from broker.probing.doors import Given, doors
-from broker.probing.visit import Tell, visit
+from broker.probing.doors import doors
+from broker.probing.visit import visit
+from broker.probing.work import Tell
 from broker.settings import Settings
 
 

@@ -8,8 +8,10 @@ from enum import Enum
 from typing import Any
 
 from broker.cos.client import Answer
+from broker.cos.signing import Request
 
 ALLOWED, REFUSED = "allowed", "refused"
+HARMLESS = "refused or without effect"
 # CAM has let through what ends so: there is nothing there, it is there already, or it is not served (501).
 _AFTER_CAM = frozenset({304, 404, 409, 412, 416, 501})
 
@@ -48,17 +50,27 @@ class Attempt:
         return asdict(self)
 
 
-def verdict(method: str, answer: Answer, refusals: Set[int] = frozenset()) -> Verdict:
-    """What an answer proves. `refusals` are the statuses that say no beside 403 AccessDenied."""
-    if answer.status in refusals:
+def verdict(request: Request, answer: Answer, refusals: Set[int | str] = frozenset()) -> Verdict:
+    """What an answer proves. `refusals` are the statuses and codes that say no beside 403 AccessDenied."""
+    if answer.status in refusals or answer.code in refusals:
         return Verdict.REFUSED
     if answer.status == 403:
         # HEAD brings no code; an expired or wrong signature would be another one elsewhere.
-        denied = answer.code == "AccessDenied" or (method == "HEAD" and not answer.code)
+        denied = answer.code == "AccessDenied" or (request.method == "HEAD" and not answer.code)
         return Verdict.REFUSED if denied else Verdict.UNTOLD
-    if 200 <= answer.status < 300 or (answer.status in _AFTER_CAM and answer.code != "NoSuchBucket"):
+    # Without a bucket nobody has asked CAM; HEAD of it brings no code.
+    no_bucket = answer.code == "NoSuchBucket" or (answer.status == 404 and not answer.code and not request.key)
+    if worked(answer) or (answer.status in _AFTER_CAM and not no_bucket):
         return Verdict.ALLOWED
     return Verdict.UNTOLD
+
+
+def worked(answer: Answer) -> bool:
+    """Whether a request has been done. 303 sends a form's browser on.
+
+    A success with a code is none: what takes long may fail after its status.
+    """
+    return (200 <= answer.status < 300 and not answer.code) or answer.status == 303
 
 
 def said(answer: Answer) -> str:

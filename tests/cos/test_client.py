@@ -26,7 +26,12 @@ class Bucket(BaseHTTPRequestHandler):
         if path == "/silent":
             self.server.over.wait(10)
             return
-        status, told = {"/moved": (307, b""), "/denied": (403, DENIED), "/waits": (403, DENIED)}.get(path, (200, b"x"))
+        status, told = {
+            "/moved": (307, b""),
+            "/denied": (403, DENIED),
+            "/waits": (403, DENIED),
+            "/late": (200, DENIED),
+        }.get(path, (200, b"x"))
         self.send_response(status)
         self.send_header("X-Cos-Request-Id", "one")
         self.send_header("Location", "/elsewhere")
@@ -35,7 +40,7 @@ class Bucket(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(told)
 
-    do_PUT = do_HEAD = do_GET  # noqa: N815  the standard library's names
+    do_PUT = do_POST = do_HEAD = do_GET  # noqa: N815  the standard library's names
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -70,6 +75,23 @@ def test_error_code(bucket, method, code):
     """The code of a refusal is read from its XML; HEAD has none."""
     answer = client.send(method, f"{bucket.url}/denied", {})
     assert (answer.status, answer.code) == (403, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "reads", "body", "code"),
+    [
+        ("/", False, b"", ""),
+        ("/", True, b"x", ""),
+        ("/late", False, b"", ""),
+        ("/late", True, DENIED, "AccessDenied"),
+        ("/denied", False, b"", "AccessDenied"),
+        ("/denied", True, DENIED, "AccessDenied"),
+    ],
+)
+def test_body(bucket, path, reads, body, code):
+    """What a success says is read when it is asked for; it may be an error after all."""
+    answer = client.send("POST", f"{bucket.url}{path}", {}, reads=reads)
+    assert (answer.body, answer.code) == (body, code)
 
 
 def test_redirect(bucket):
@@ -112,4 +134,4 @@ def test_time_out(bucket):
 
 def test_no_secrets_to_show():
     """An answer shows nothing of the request."""
-    assert repr(Answer(200, {}, "")) == "Answer(status=200, headers={}, code='')"
+    assert repr(Answer(200, {}, "", b"<UploadId>1</UploadId>")) == "Answer(status=200, headers={}, code='')"

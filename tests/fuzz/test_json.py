@@ -15,7 +15,9 @@ from tests.fuzz.conftest import FUZZ
 PIECES = [b"{", b"}", b"[", b"]", b":", b",", b'"', b"\\", b"\\u", b"\\ud83d", b"\\ude00", b"\\u0000", b"d800"]
 PIECES += [b"NaN", b"-Infinity", b"1e400", b"-0", b"0x1", b"01", b"1.", b".5", b"9" * 400, b"true", b"null", b'"a":1']
 PIECES += [b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80", b"\x00", b"\n", b"\t", b" ", b"//", b"'"]
-LEAF = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+LEAF = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
+)
 NAME = st.sampled_from(["a", "b", "\u00e9", ""])
 VALUE = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAME, inner, max_size=3))
 ESCAPED = st.sampled_from([b"\\ud83d", b"\\uDE00", b"\\u0041", b"\\\\", b"\\n", b"a", "\u00e9".encode(), b"\\x", b"\n"])

@@ -3,174 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from broker.app import system_clock
-from broker.cli import main
 from broker.cos import client
 from broker.cos.client import Answer, NoAnswer
-from broker.cos.signing import Request, Signer, Window
-from broker.credentials.credential import Credential
-from broker.credentials.scope import Scope
+from broker.cos.signing import Request
 from broker.emulator.faults import Fault
-from broker.emulator.server import Emulator
 from broker.errors import ConfigurationError, Forbidden, Refused, UpstreamError
 from broker.identity.principals import Principal
-from broker.policy import parsing
-from broker.policy.checks import check
-from broker.policy.limits import Limits
-from broker.policy.routes import Route, compile_route
-from broker.probing import running
-from broker.probing.attempts import Foreign, foreign
-from broker.probing.cloud import Cloud, Hands
-from broker.probing.doors import PICTURE as PICTURE_BYTES
-from broker.probing.doors import Given, content, doors
-from broker.probing.verdicts import Attempt, Verdict, verdict
-from broker.settings import Settings
-from tests.conftest import ACCOUNT, BUCKET
+from broker.probing.asking import PICTURE as PICTURE_BYTES
+from broker.probing.asking import Given
+from broker.probing.attempts import foreign
+from broker.probing.doors import doors
+from broker.probing.foreign import Foreign
+from broker.probing.hands import CLEANING, FINDING, Hands
+from broker.probing.verdicts import Verdict, verdict
+from broker.probing.work import content
+from tests.conftest import ACCOUNT
 from tests.doubles import NOW
-
-CLAIMS = {"sub": "u1", "scope": "avatars:write folder:keys", "tenant": "acme", "role": "owner"}
-U1 = [part for name, value in CLAIMS.items() for part in ("--as", f"{name}={value}")]
-SAMPLES = {
-    "avatars": {},
-    "avatar-download": {},
-    "downloads": {},
-    "my-files-delete": {},
-    "private-files": {},
-    "reports": {"month": "2026-01"},
-    "user-folder": {},
-}
-PLACE = {"bucket": BUCKET, "region": "ap-guangzhou"}
-# What the repository's own policies have no reason to hold.
-ODD = {
-    "one-object": {"vends": ["url"], "methods": ["GET"], "key": "config/app.json"},
-    "one-upload": {
-        "vends": ["url", "signature"],
-        "methods": ["PUT"],
-        "key": "config/new.png",
-        "content": {"types": ["image/*"], "max_bytes": 1000},
-        "headers": {
-            "x-cos-forbid-overwrite": {"const": "true"},
-            "x-cos-acl": {"const": "public-read"},
-            "Content-Disposition": {"const": "attachment"},
-        },
-    },
-    "shared": {
-        "vends": ["url"],
-        "methods": ["PUT", "GET"],
-        "key": "inbox/{uuid}",
-        "content": {"max_bytes": 20_000_000},
-        "headers": {"Content-Language": {"enum": ["de", "en"], "required": True}},
-        "credential": {"scope": "route", "shared_writes": True},
-    },
-    "everything": {
-        "vends": ["url"],
-        "methods": ["PUT", "GET", "HEAD", "DELETE"],
-        "key": "any/{principal.sub}/{path}",
-        "inputs": {"path": {"type": "path"}},
-        "params": {"page": {"pattern": "[0-9]+", "required": True}, "versionId": {"enum": ["v1"]}},
-        "headers": {"Range": {"pattern": "bytes=0-[0-9]+"}},
-    },
-}
-
-
-class Generous(Emulator):
-    """A cloud whose STS hands out sessions as `widen` makes them: a statement in, a wider one out."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(ACCOUNT, buckets={BUCKET: "ap-guangzhou"}, data_dir=folder)
-        self.widen: Callable[[dict], None] = lambda statement: None
-        self.folder = folder
-        issue = self._sessions.issue
-        self._sessions.issue = lambda documents, now, until: issue(tuple(map(self._widened, documents)), now, until)
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of all objects."""
-        return sorted(
-            json.loads(path.read_bytes().partition(b"\n")[0])["key"] for path in self.folder.glob("*/*.object")
-        )
-
-    @property
-    def secrets(self) -> list[str]:
-        """Every secret that STS has handed out."""
-        return [one for live in self._sessions.live(0) for one in (live.secret_id, live.secret_key, live.token)]
-
-    def _widened(self, document: dict) -> dict:
-        wider = copy.deepcopy(document)
-        for statement in wider["statement"]:
-            self.widen(statement)
-        return wider
-
-    def as_owner(self, method: str, key: str, body: bytes = b"") -> int:
-        """The status of what the account itself asks."""
-        request = Request(method, self.url, key, {"Host": f"127.0.0.1:{self.port}"}, {})
-        now = system_clock()
-        return client.send(
-            method, Signer(*ACCOUNT, "").presigned_url(request, Window(now - 60, now + 60)), {}, body
-        ).status
-
-
-class World:
-    """A cloud, the routes, and a probe of them."""
-
-    def __init__(self, cloud: Generous, environ: dict[str, str]) -> None:
-        self.emulator = cloud
-        self.environ = environ
-        self.catalog, opened = running.opened(Settings.from_environ(environ, serving=False), system_clock)
-        self.issued: list[Scope] = []
-        self.cloud = replace(
-            opened, early_seconds=0.2, issue=lambda scope: self.issued.append(scope) or opened.issue(scope)
-        )
-        self.told: list[Attempt] = []
-
-    def probe(self, route: str, claims: dict[str, str] = CLAIMS, **given: object) -> list[str]:
-        """What is not as promised, by its name without the door and its keys."""
-        running.probe(self.catalog.route(route), Principal(claims), Given(**given), self.cloud, self.told.append)
-        return [self.short(attempt) for attempt in self.told if not attempt.held]
-
-    def short(self, attempt: Attempt) -> str:
-        """The kind of an attempt."""
-        return attempt.name.partition(": ")[2].partition(",")[0]
-
-    def sending(self, send: Callable[..., Answer]) -> None:
-        """Put something between the probe and COS."""
-        self.cloud = replace(self.cloud, send=send)
-
-    def run(self, *arguments: str) -> Result:
-        """The verb."""
-        result = CliRunner().invoke(main, ["probe", *arguments], env=self.environ)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-
-@pytest.fixture
-def world(tmp_path: Path, environ: dict[str, str], policies: Path) -> Iterator[World]:
-    """An empty cloud, and the repository's policies and the odd ones before it."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    for name in SAMPLES:
-        (folder / f"{name}.json").write_text((policies / f"{name}.json").read_text())
-    for name, policy in ODD.items():
-        (folder / f"{name}.json").write_text(json.dumps({**PLACE, **policy}))
-    with Generous(tmp_path / "objects") as cloud:
-        yield World(
-            cloud,
-            {
-                **environ,
-                "BROKER_STS_ENDPOINT": cloud.url,
-                "BROKER_COS_ENDPOINT": cloud.url,
-                "BROKER_POLICIES": str(folder),
-            },
-        )
+from tests.probing.conftest import (
+    CLAIMS,
+    SAMPLES,
+    U1,
+    CosDouble,
+    compiled,
+    every_action,
+    no_slash,
+    unconditional,
+    whole_bucket,
+)
 
 
 class TestPromisesKept:
@@ -252,47 +116,25 @@ class TestPromisesKept:
 PICTURE = "Pic-Operations with a foreign fileid"
 
 
-def _whole_bucket(statement):
-    statement["resource"] = [statement["resource"][0].partition("/")[0] + "/1250000000:" + BUCKET + "/*"]
-
-
-def _no_slash(statement):
-    statement["resource"] = [one.replace("/*", "*") for one in statement["resource"]]
-
-
-def _every_action(statement):
-    statement["action"] = ["name/cos:*"]
-
-
-def _unconditional(key):
-    def widen(statement):
-        for operator, keys in list(statement.get("condition", {}).items()):
-            keys.pop(key, None)
-            if not keys:
-                del statement["condition"][operator]
-
-    return widen
-
-
 class TestPromisesBroken:
     """Credentials that are wider than the policy says, one width at a time."""
 
     @pytest.mark.parametrize(
         ("route", "widen", "caught"),
         [
-            ("avatars", _whole_bucket, {"outside the prefix", "a sibling of the prefix", PICTURE}),
-            ("avatars", _no_slash, {"a sibling of the prefix"}),
-            ("avatars", _every_action, {"another method"}),
-            ("avatars", _unconditional("cos:content-type"), {"another type"}),
-            ("avatars", _unconditional("cos:content-length"), {"a byte more"}),
-            ("avatars", _unconditional("cos:x-cos-acl"), {"another ACL"}),
-            ("user-folder", _no_slash, {"a sibling of the prefix"}),
-            ("user-folder", _unconditional("cos:versionid"), {"another version"}),
-            ("private-files", _whole_bucket, {"outside the prefix", "a sibling of the prefix"}),
-            ("private-files", _unconditional("cos:versionid"), {"another version"}),
-            ("my-files-delete", _whole_bucket, {"outside the prefix", "the key with more behind it", "another sub"}),
-            ("downloads", _no_slash, {"a sibling of the prefix"}),
-            ("one-upload", _every_action, {"another method"}),
+            ("avatars", whole_bucket, {"outside the prefix", "a sibling of the prefix", PICTURE}),
+            ("avatars", no_slash, {"a sibling of the prefix"}),
+            ("avatars", every_action, {"another method"}),
+            ("avatars", unconditional("cos:content-type"), {"another type"}),
+            ("avatars", unconditional("cos:content-length"), {"a byte more"}),
+            ("avatars", unconditional("cos:x-cos-acl"), {"another ACL"}),
+            ("user-folder", no_slash, {"a sibling of the prefix"}),
+            ("user-folder", unconditional("cos:versionid"), {"another version"}),
+            ("private-files", whole_bucket, {"outside the prefix", "a sibling of the prefix"}),
+            ("private-files", unconditional("cos:versionid"), {"another version"}),
+            ("my-files-delete", whole_bucket, {"outside the prefix", "the key with more behind it", "another sub"}),
+            ("downloads", no_slash, {"a sibling of the prefix"}),
+            ("one-upload", every_action, {"another method"}),
         ],
     )
     def test_wide(self, world, route, widen, caught):
@@ -304,7 +146,7 @@ class TestPromisesBroken:
 
     def test_union(self, world):
         """With one statement too wide for all methods, uploads are, too; a body that is too long is not sent to see."""
-        world.emulator.widen = _every_action
+        world.emulator.widen = every_action
         assert set(world.probe("user-folder")) == {"another method", "another ACL", "a byte more"}
         [untold] = [attempt for attempt in world.told if not attempt.told]
         assert "104857601 bytes are not sent" in untold.got
@@ -314,8 +156,8 @@ class TestPromisesBroken:
         """A credential that lists the bucket is caught."""
 
         def widen(statement):
-            _whole_bucket(statement)
-            _every_action(statement)
+            whole_bucket(statement)
+            every_action(statement)
 
         world.emulator.widen = widen
         assert "listing the bucket" in world.probe("avatar-download")
@@ -378,7 +220,7 @@ class TestExistingObjects:
     def test_read_of_one_object(self, world):
         """Where other methods would meet the object itself they are not tried, and that is no success."""
         world.emulator.as_owner("PUT", "config/app.json", b"real")
-        world.emulator.widen = _every_action
+        world.emulator.widen = every_action
         missed = world.probe("one-object")
         assert missed == ["another method"] * 4
         untold = [attempt.name for attempt in world.told if not attempt.told]
@@ -444,40 +286,6 @@ class TestAsks:
 VERSION = "MTg0NDUwNDcxOTY4NzQ3OTg5NzE"
 
 
-def compiled(**policy: object) -> Route:
-    """A route of its own."""
-    parsed, problems, unsound = parsing.parse({**PLACE, **policy})
-    limits = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")
-    assert [*problems, *check(parsed, unsound, limits)] == []
-    return compile_route("route", parsed, limits)
-
-
-class CosDouble:
-    """A cloud that answers as scripted (200 without a script) and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.script: list[int | Answer | NoAnswer] = []
-        self.asked: list[str] = []
-        self.scopes: list[Scope] = []
-        self.sent: tuple[str, dict[str, str], float] | None = None
-        self.cloud = Cloud(self.issue, lambda: NOW, self.send)
-
-    def issue(self, scope: Scope) -> Credential:
-        """A credential."""
-        self.scopes.append(scope)
-        return Credential("AKID", "KEY", "TOKEN", NOW, NOW + 1800, "request")
-
-    def send(self, method, url, headers, body=b"", *, timeout_seconds=None) -> Answer:
-        """The next answer."""
-        self.sent = (url, headers, timeout_seconds)
-        version = url.partition("versionId=")[2].partition("&")[0]
-        self.asked.append(f"{method} {url.partition('.com/')[2].partition('?')[0]} {version}".rstrip())
-        answer = self.script.pop(0) if self.script else 200
-        if isinstance(answer, NoAnswer):
-            raise answer
-        return answer if isinstance(answer, Answer) else Answer(answer, {}, "")
-
-
 class TestHands:
     """What is kept of what may have been made, and how it is removed."""
 
@@ -489,7 +297,7 @@ class TestHands:
     @pytest.fixture
     def hands(self, cos) -> Hands:
         """Hands on two keys."""
-        return Hands(cos.cloud, compiled(vends=["url"], methods=["GET"], key="a/b"), ["k", "j", "k"], "HeadObject")
+        return Hands(cos.cloud, compiled(vends=["url"], methods=["GET"], key="a/b"), ["k", "j", "k"], FINDING)
 
     def request(self, method: str, key: str = "k") -> Request:
         """A request of the probe."""
@@ -576,7 +384,7 @@ class TestHands:
         """Its credential is for these keys and actions, by the route's role, for half an hour at most."""
         terms = {"duration_seconds": duration, "role_arn": "qcs::cam::uin/1:roleName/r", "external_id": "abc"}
         route = compiled(vends=["url"], methods=["GET"], key="a/b", credential=terms)
-        Hands(cos.cloud, route, ["k", "j", "k"], "HeadObject", "DeleteObject")
+        Hands(cos.cloud, route, ["k", "j", "k"], CLEANING)
         [scope] = cos.scopes
         [statement] = json.loads(scope.document)["statement"]
         assert [one.rpartition("/")[2] for one in statement["resource"]] == ["j", "k"]
@@ -723,6 +531,13 @@ class TestForeign:
         [[*found]] = self.tried(vends=["url"], methods=["GET"], key="a/{name}/{principal.sub}", **terms)
         assert found[:-4] == ["GET T", "GET a/b/u10-T", "GET - prefix=a/b/u1 max-keys=1 no=405", *tried]
 
+    def test_versions_of_a_confirmation(self):
+        """What the policy leaves open is open to its methods; a confirmation is of the newest version."""
+        terms = {"credential": {"scope": "object"}, "params": {"versionId": {"pattern": "[a-z]+"}}}
+        link, confirmation = self.tried(vends=["url", "confirm"], methods=["GET"], key="o/{principal.sub}", **terms)
+        assert not [line for line in link if "versionId" in line]
+        assert f"HEAD o/u1 versionId={VERSION}" in confirmation
+
     def test_folder_of_all(self):
         """Where one credential is for all, another principal's folder is inside: only the URL keeps them apart."""
         terms = {"key": "r/{principal.sub}/{name}", "inputs": {"name": {}}, "credential": {"scope": "route"}}
@@ -845,7 +660,7 @@ class TestTrouble:
             return answer
 
         world.sending(send)
-        world.emulator.widen = _whole_bucket
+        world.emulator.widen = whole_bucket
         with pytest.raises(KeyboardInterrupt):
             world.probe("avatars")
         assert world.emulator.keys == []
@@ -904,7 +719,7 @@ class TestVerb:
 
     def test_broken(self, world):
         """What is too wide is told, and the exit code is 1."""
-        world.emulator.widen = _no_slash
+        world.emulator.widen = no_slash
         result = world.run("avatars", *U1)
         assert result.exit_code == 1
         broken = [line for line in result.stdout.splitlines() if line.startswith("NOT AS PROMISED  ")]
@@ -917,7 +732,7 @@ class TestVerb:
 
     def test_json(self, world):
         """The same for programs."""
-        world.emulator.widen = _no_slash
+        world.emulator.widen = no_slash
         result = world.run("avatar-download", *U1, "--format", "json")
         told = json.loads(result.stdout)
         assert (result.exit_code, told["ok"], told["route"]) == (1, False, "avatar-download")
@@ -983,9 +798,13 @@ class TestVerb:
 )
 def test_verdict(method, status, code, expected):
     """Only COS's own words about permission prove anything."""
-    assert verdict(method, Answer(status, {}, code)) is expected
+    assert verdict(Request(method, "https://b.com", "k", {}, {}), Answer(status, {}, code)) is expected
 
 
 def test_other_ways_to_say_no():
     """A status that says no of an attempt does so there alone."""
-    assert verdict("POST", Answer(405, {}, "MethodNotAllowed"), frozenset({405})) is Verdict.REFUSED
+    request = Request("POST", "https://b.com", "k", {}, {})
+    assert verdict(request, Answer(405, {}, "MethodNotAllowed"), frozenset({405})) is Verdict.REFUSED
+    assert verdict(request, Answer(403, {}, "SignatureDoesNotMatch"), frozenset({"SignatureDoesNotMatch"})) is (
+        Verdict.REFUSED
+    )
