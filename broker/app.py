@@ -27,7 +27,7 @@ from broker.policy.asks import parse_batch, parse_named_ask
 from broker.policy.catalog import Catalog
 from broker.reloading import Policies
 from broker.settings import Settings
-from broker.web import operations, problems, scripts, vend
+from broker.web import cross_origin, documentation, operations, problems, scripts, vend
 from broker.web.application import Application
 
 
@@ -78,6 +78,7 @@ class Broker:
         settings = settings or Settings.from_environ()
         whole = parts.assemble(settings, clock, replacing=replacing)
         self._key_set, self._authenticator = whole.key_set, whole.authenticator
+        self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
         self._metrics = metrics = Metrics(settings.metrics_folder)
         self._policies = Policies(whole.policies, time.time_ns, metrics.policies)
         timekeeper = Timekeeper(clock, monotonic, metrics.clock_skew)
@@ -113,6 +114,8 @@ class Broker:
             lambda environ: vend.authenticate(self._authenticator, environ, self._desk.clock()),
         )
         scripts.register(blueprint)
+        documentation.register(blueprint, self._desk, self._authenticator, anonymous=self._anonymous)
+        cross_origin.register(blueprint, self._cors_origins)
         problems.register(blueprint)
         app.register_blueprint(blueprint)
         app.extensions["broker"] = self

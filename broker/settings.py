@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from broker.cos import requests
+from broker.cos.cors import origin_flaw
 from broker.credentials.sealing import KEY_BYTES
 from broker.errors import ConfigurationError, Problem
 from broker.fleet import topology
@@ -20,7 +21,7 @@ from broker.identity.public_keys import ALGORITHMS
 
 _SOURCE = "environment"
 VARIABLES = "POLICY_"  # what policy files may name begins so
-_LATER = ("BROKER_CORS_ORIGINS", "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
+_LATER = ("BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
 _NOT_SUPPORTED = "is not supported by this version of the broker"
 _LEVELS = ("debug", "info", "warning", "error")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
@@ -51,6 +52,7 @@ class Settings:
     jwt: JwtSettings | None
     api_keys: Path | None
     anonymous: bool
+    cors_origins: tuple[str, ...]
     trusted_proxies: int
     policy_bytes: int
     sts_budget: int
@@ -86,6 +88,7 @@ class Settings:
             jwt=reader.jwt(),
             api_keys=Path(reader.text("BROKER_API_KEYS")) if reader.text("BROKER_API_KEYS") else None,
             anonymous=reader.choice("BROKER_ANONYMOUS", "0", ("0", "1")) == "1",
+            cors_origins=reader.origins("BROKER_CORS_ORIGINS"),
             trusted_proxies=reader.number("BROKER_TRUSTED_PROXIES", 0, 0, 16),
             policy_bytes=reader.number("BROKER_POLICY_BYTES", 4096, 256, 65_536),
             sts_budget=reader.number("BROKER_STS_BUDGET", 400, 4, 100_000),
@@ -170,6 +173,14 @@ class _Reader:
                 self.refuse(name, f"key {index} must be {KEY_BYTES} bytes, got {len(key)}")
             keys.append(key)
         return tuple(keys)
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        texts = tuple(filter(None, (part.strip() for part in self.text(name).split(","))))
+        flaws = [f"{flaw}, got {_shown(text)}" for text in texts if (flaw := origin_flaw(text)) is not None]
+        if flaws:
+            self.refuse(name, "; ".join(flaws))
+            return ()
+        return texts
 
     def jwt(self) -> JwtSettings | None:
         names = ("BROKER_JWT_JWKS", "BROKER_JWT_ISSUER", "BROKER_JWT_AUDIENCE")

@@ -64,6 +64,7 @@ class TestUsage:
             "schema",
             "vend",
             "probe",
+            "cors",
             "keygen",
             "keygen cache",
             "keygen api-key",
@@ -84,14 +85,14 @@ class TestUsage:
         """The list of verbs is this version's."""
         listed = run("--help").stdout.partition("Commands:")[2]
         assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == sorted(
-            ["serve", "dev", "demo", "emulate", "check", "explain", "vend", "probe", "schema", "keygen", "credentials"]
+            "serve dev demo emulate check explain vend probe cors schema keygen credentials".split()
         )
 
     @pytest.mark.parametrize(
         "arguments",
         [
             ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema", "x"], ["credentials", "forget"],
-            ["serve", "--nope"],
+            ["serve", "--nope"], ["cors", "avatars", "--format", "text"],
             ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
             ["serve", "--workers", "0"],
             ["serve", "--threads", "0"], ["emulate", "--port", "-1"], ["check", "a", "b"], ["check", "--format", "xml"],
@@ -548,3 +549,81 @@ def test_unsupported_file_of_keys(run, tmp_path):
     code, lines = told(run("vend", *UPLOAD, BROKER_API_KEYS=str(tmp_path / "absent.json")))
     assert (code, len(lines)) == (1, 1)
     assert "absent.json" in lines[0]
+
+
+class TestCors:
+    """`cors ROUTE`."""
+
+    APP = ("--origin", "https://app.example")
+
+    def test_json(self, run):
+        """The configuration as the official SDK takes it, whole."""
+        result = run("cors", "avatars", *self.APP, "--origin", "http://localhost:3000")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert json.loads(result.stdout) == {
+            "CORSRule": [
+                {
+                    "ID": "avatars",
+                    "AllowedOrigin": ["https://app.example", "http://localhost:3000"],
+                    "AllowedMethod": ["PUT"],
+                    "AllowedHeader": [
+                        "Content-Type", "Cache-Control", "x-cos-forbid-overwrite", "Authorization",
+                        "x-cos-security-token",
+                    ],
+                    "ExposeHeader": ["ETag", "Content-Length", "x-cos-request-id"],
+                    "MaxAgeSeconds": 600,
+                }
+            ],
+            "ResponseVary": True,
+        }  # fmt: skip
+
+    def test_xml(self, run):
+        """The body of PUT Bucket cors; lists without members are left out."""
+        result = run("cors", "downloads", *self.APP, "--format", "xml")
+        assert result.stdout.splitlines()[:6] == [
+            "<CORSConfiguration>",
+            "  <CORSRule>",
+            "    <ID>downloads</ID>",
+            "    <AllowedOrigin>https://app.example</AllowedOrigin>",
+            "    <AllowedMethod>GET</AllowedMethod>",
+            "    <ExposeHeader>ETag</ExposeHeader>",
+        ]
+
+    def test_origins_of_the_setting(self, run):
+        """Without --origin, the origins that may use the broker."""
+        told = json.loads(run("cors", "downloads", BROKER_CORS_ORIGINS="https://a, https://b").stdout)
+        assert told["CORSRule"][0]["AllowedOrigin"] == ["https://a", "https://b"]
+        told = json.loads(run("cors", "downloads", *self.APP, BROKER_CORS_ORIGINS="https://a").stdout)
+        assert told["CORSRule"][0]["AllowedOrigin"] == ["https://app.example"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "line"),
+        [
+            ([], "is missing: give each origin of the pages, as in https://app.example, or set BROKER_CORS_ORIGINS"),
+            (
+                ["--origin", "https://app.example/"],
+                "must be https://host or https://host:port in lower case, without path or slash at its end, got "
+                "'https://app.example/'",
+            ),
+            (
+                ["--origin", "*"],
+                "must name each origin: '*' is everybody, and 'null' is what any sandboxed page sends, got '*'",
+            ),
+        ],
+    )
+    def test_refused(self, run, arguments, line):
+        """No origins, and what is none: one clear line."""
+        assert told(run("cors", "downloads", *arguments)) == (1, [f"error: --origin: {line}"])
+
+    def test_no_such_route(self, run):
+        """Nor a route that is none."""
+        code, lines = told(run("cors", "nope", *self.APP))
+        assert code == 1
+        assert lines[0].startswith("error: route_not_found: no policy 'nope' in ")
+
+    def test_nothing_to_send(self, run, tmp_path):
+        """A route for which browsers send COS nothing needs no rule."""
+        policy = {"vends": ["confirm"], "bucket": BUCKET, "region": "ap-guangzhou", "key": "a"}
+        (tmp_path / "ask.json").write_text(json.dumps(policy))
+        code, lines = told(run("cors", "ask", *self.APP, BROKER_POLICIES=str(tmp_path)))
+        assert (code, lines) == (1, ["error: ask: vends: browsers send nothing to the bucket for confirm"])

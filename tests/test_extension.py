@@ -67,6 +67,23 @@ def test_mounted_below_a_prefix(host, settings, bearer, way):
     assert client.post("/v1/avatars/url", json=ask, headers=bearer).data == b"the host's own 404"
 
 
+def test_description_below_a_prefix(host, environ, bearer):
+    """The description and the origins that may read it are the API's own, below the prefix."""
+    settings = Settings.from_environ({**environ, "BROKER_CORS_ORIGINS": "https://app.example"})
+    Broker(host, settings=settings, url_prefix="/storage")
+    client = host.test_client()
+    described = client.get("/storage/openapi.json", headers=bearer)
+    assert described.json["servers"] == [{"url": "/storage"}]
+    assert 'href="/storage/openapi.json"' in client.get("/storage/docs").text
+    asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+    for path, allowed in (("/v1", "GET"), ("/v1/avatars/url", "POST"), ("/openapi.json", "GET")):
+        answer = client.options(f"/storage{path}", headers=asks)
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Methods"]) == (204, allowed)
+    theirs = client.get("/hello", headers=asks)
+    assert {name for name, _ in theirs.headers} == {"Content-Type", "Content-Length"}
+    assert "Access-Control-Allow-Methods" not in client.options("/hello", headers=asks).headers
+
+
 def test_the_hosts_own(host, settings):
     """The host's views, errors and headers stay as they were."""
     alone = host_app()

@@ -110,6 +110,7 @@ TABLE = {
     "broker/emulator/": ("broker.emulator", "broker.cos", "broker.errors"),
     "broker/settings.py": (
         "broker.errors",
+        "broker.cos.cors",
         "broker.cos.requests",
         "broker.credentials.sealing",
         "broker.fleet.topology",
@@ -137,6 +138,8 @@ OWNERS = {
     ),
     "granian": ("broker/serving.py",),
     "click": ("broker/cli/",),
+    "jinja2": ("broker/web/docs_page.py",),
+    "markupsafe": ("broker/web/docs_page.py",),
     "pydantic": ("broker/policy/", "broker/identity/key_file.py"),
     "pydantic_core": ("broker/policy/", "broker/patterns.py", "broker/identity/key_file.py", "broker/web/messages.py"),
     "broker.emulator": ("broker/emulator/", "broker/cli/", "broker/local.py", "broker/demo.py"),

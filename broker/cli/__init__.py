@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from broker.cli.cors import cors_rule
 from broker.cli.credentials import credentials
 from broker.cli.keys import keygen
 from broker.cli.policies import check, explain, probe, schema, vend
@@ -15,5 +16,5 @@ def main() -> None:
     """Temporary credentials and signed URLs for Tencent Cloud Object Storage."""
 
 
-for _verb in (serve, dev, demo, emulate, check, explain, vend, probe, schema, credentials, keygen):
+for _verb in (serve, dev, demo, emulate, check, explain, vend, probe, cors_rule, schema, credentials, keygen):
     main.add_command(_verb)

@@ -49,7 +49,8 @@ def _principal(claims: tuple[str, ...]) -> Principal:
     return Principal(pairs_of(claims, "--as")) if claims else ANONYMOUS
 
 
-def _route(found: Catalog, name: str, folder: Path) -> Route:
+def find_route(found: Catalog, name: str, folder: Path) -> Route:
+    """The route of a folder by name. Raises NotFound with those there are."""
     if name not in found.routes:
         known = ", ".join(found.routes)
         raise NotFound("route_not_found", f"no policy {quoted(name)} in {folder} (BROKER_POLICIES); it holds {known}")
@@ -130,7 +131,7 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
     asked = {name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()}
     if key is not None and asked["inputs"]:
         raise click.UsageError("--key and --input exclude each other")
-    found = _route(catalog.load(settings.policies, parts.limits(settings)), route, settings.policies)
+    found = find_route(catalog.load(settings.policies, parts.limits(settings)), route, settings.policies)
     requests = [explaining.parse_request(text) for text in tries]
     ask = Ask(
         found.document.vends[0],
@@ -165,7 +166,7 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
 
     settings = Settings.from_environ(serving=False)
     broker = Broker(settings=settings)
-    found = _route(broker.policies, route, settings.policies)
+    found = find_route(broker.policies, route, settings.policies)
     name = vend_name if vend_name is not None else found.document.vends[0]
     pairs = {one: pairs_of(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
     ask = {one: value for one, value in {**asked, **pairs}.items() if value is not None and value != {}}
@@ -199,7 +200,7 @@ def probe(route: str, claims: tuple[str, ...], key: str | None, form: str, **pai
         if form == "text":
             click.echo(attempt.line())
 
-    running.probe(_route(routes, route, settings.policies), _principal(claims), given, cloud, tell)
+    running.probe(find_route(routes, route, settings.policies), _principal(claims), given, cloud, tell)
     held = sum(attempt.held for attempt in attempts)
     if form == "json":
         told = [attempt.described() for attempt in attempts]

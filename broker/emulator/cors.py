@@ -1,38 +1,34 @@
-"""The bucket's CORS rule, as `broker cors` prints it for operators: any origin here, since this is loopback.
-
-Specification: OPTIONS Object, https://cloud.tencent.com/document/product/436/8288
-"""
+"""The bucket's CORS rule at work: how `cos.cors`, which `broker cors` prints rules of, answers a browser."""
 
 from __future__ import annotations
 
 from werkzeug.wrappers import Request, Response
 
+from broker.cos import cors
+from broker.cos.cors import Rule
 from broker.emulator.refusals import CosError
 
-METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
-EXPOSED = "ETag, Content-Length, x-cos-request-id"
-MAX_AGE_SECONDS = 600
+# All that rules of `broker cors` can hold, and pages of any origin, since this is loopback.
+EVERYTHING = Rule("everything", origins=(cors.ANY,), methods=cors.METHODS, headers=(cors.ANY,))
 
 
-def preflight(request: Request) -> Response:
-    """The answer to OPTIONS, which browsers send unsigned."""
+def preflight(request: Request, rule: Rule) -> Response:
+    """The answer to OPTIONS, which browsers send unsigned. Raises CosError."""
     origin = request.headers.get("Origin", "")
     method = request.headers.get("Access-Control-Request-Method", "")
-    if not origin or method not in METHODS:
-        wanted = f"an Origin and a method of {', '.join(METHODS)}"
-        raise CosError("AccessDenied", f"AccessForbidden: the CORS rule takes {wanted}, got {origin!r}, {method!r}.")
+    told = rule.answer(origin, method, request.headers.get("Access-Control-Request-Headers", ""))
+    if told is None:
+        wanted = f"{', '.join(rule.methods)} with {', '.join(rule.headers)} from {', '.join(rule.origins)}"
+        raise CosError("AccessDenied", f"AccessForbidden: the CORS rule takes {wanted}; got {method!r} of {origin!r}.")
     answer = Response()
-    answer.headers["Access-Control-Allow-Methods"] = ", ".join(METHODS)
-    if names := request.headers.get("Access-Control-Request-Headers"):
-        answer.headers["Access-Control-Allow-Headers"] = names
-    answer.headers["Access-Control-Max-Age"] = str(MAX_AGE_SECONDS)
+    answer.headers.update(told)
     return answer
 
 
-def expose(request: Request, response: Response) -> None:
+def expose(request: Request, response: Response, rule: Rule) -> None:
     """Let the page that asked read the answer, refusals included."""
-    origin = request.headers.get("Origin")
-    if origin:
+    origin = request.headers.get("Origin", "")
+    if rule.admits(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(cors.EXPOSED)
         response.vary.add("Origin")

@@ -56,7 +56,8 @@ def _filename(value: str) -> str:
 
 
 _STEP_MEMBERS = ("upload_id", "size", "parts", "headers")
-_MEMBERS_OF_STEP: Mapping[str, set[str]] = {
+# Each step of a multipart upload, and what it needs beside the key.
+STEPS: Mapping[str, set[str]] = {
     "initiate": {"size"},
     "parts": {"upload_id", "size", "parts"},
     "list": {"upload_id"},
@@ -148,7 +149,7 @@ class MultipartAsk(FormAsk):
     @model_validator(mode="after")
     def _check_step(self) -> MultipartAsk:
         given = {name for name in _STEP_MEMBERS if name in self.model_fields_set and getattr(self, name) is not None}
-        wanted = _MEMBERS_OF_STEP[self.step]
+        wanted = STEPS[self.step]
         if missing := wanted - given:
             raise _expected(f"step {self.step} needs {', '.join(sorted(missing))}")
         if odd := given - wanted - ({"headers"} if self.step == "initiate" else set()):

@@ -48,15 +48,21 @@ def step(ask: Ask, content: Content | None, object_: Request, headers: Mapping[s
     `object_` is a request to the object, still without method; `headers` are those that the policy has this step carry.
     """
     part_bytes = content.part_bytes if content else _PART_BYTES
-    _check_size(ask.size, content, part_bytes)
+    _check_size(ask.size, content)
     found = tuple(_requests(ask, object_, headers, part_bytes))
     return Step(ask.step or "", object_.key, found, part_bytes)
 
 
-def _check_size(size: int | None, content: Content | None, part_bytes: int) -> None:
+def largest_upload(content: Content | None) -> int:
+    """Bytes of the largest object that a route's multipart uploads make."""
+    most = PARTS * (content.part_bytes if content else _PART_BYTES)
+    return min((content.max_bytes if content else None) or most, most)
+
+
+def _check_size(size: int | None, content: Content | None) -> None:
     if size is None:
         return
-    most = min((content.max_bytes if content else None) or PARTS * part_bytes, PARTS * part_bytes)
+    most = largest_upload(content)
     if size > most:
         message = f"must be at most {most} bytes, got {size}"
         raise Refused("content_too_large", f"size {message}", [FieldError("size", message)])

@@ -7,14 +7,17 @@ import json
 import logging
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from broker.errors import BrokerError, FieldError, MethodNotAllowed, RateLimited, RequestError, UpstreamUnavailable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
@@ -35,11 +38,34 @@ def request_id(environ: dict[str, Any]) -> str:
     return known
 
 
-def respond(body: bytes, status: int = 200, content_type: str = "application/json") -> Response:
+def fixed_headers(policy: str) -> tuple[tuple[str, str], ...]:
+    """What tells browsers to make no more of an answer than it is; `policy` is its Content-Security-Policy."""
+    return (
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("Content-Security-Policy", policy),
+    )
+
+
+class Answer(Response):
+    """A response that ends with headers which are the same on all: Werkzeug would look at each, for 1 us apiece."""
+
+    fixed = fixed_headers("default-src 'none'; frame-ancestors 'none'")
+
+    def get_wsgi_response(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """WSGI's three."""
+        body, status, headers = super().get_wsgi_response(environ)
+        return body, status, [*headers, *self.fixed]
+
+
+def respond(
+    body: bytes, status: int = 200, content_type: str = "application/json", answer: type[Answer] = Answer
+) -> Response:
     """An answer with what every answer carries: nobody may keep it, and it can be named."""
     named = request_id(request.environ)
     headers = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Request-Id", named)]
-    return Response(body, status, headers)
+    return answer(body, status, headers)
 
 
 def register(target: Flask | Blueprint) -> None:

@@ -34,7 +34,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
 
     def list_routes() -> Response:
         principal = authenticate(authenticator, request.environ, desk.clock())
-        routes = [describe(route) for route in desk.catalog().routes.values() if _admits(route, principal)]
+        routes = [describe(route) for route in desk.catalog().routes.values() if admits(route, principal)]
         return problems.respond(json.dumps({"routes": routes}).encode())
 
     def vend(route_name: str, vend_name: str) -> Response:
@@ -96,7 +96,8 @@ def authenticate(authenticator: Authenticator, environ: dict[str, Any], now: int
     )
 
 
-def _admits(route: Route, principal: Principal) -> bool:
+def admits(route: Route, principal: Principal) -> bool:
+    """Whether a principal may use a route."""
     try:
         route.admit(principal)
     except RequestError:

@@ -8,6 +8,7 @@ import threading
 import pytest
 import requests
 
+from broker.cos.cors import Rule
 from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
 from broker.errors import ConfigurationError
@@ -55,7 +56,7 @@ class TestHost:
 
 
 class TestCors:
-    """The rule that `broker cors` prints, for any origin."""
+    """Rules such as `broker cors` prints; without one of them everything that they can hold, for any origin."""
 
     def test_preflight(self, world):
         """A browser's question is answered unsigned."""
@@ -77,6 +78,31 @@ class TestCors:
     def test_no_match(self, world, headers):
         """Without an origin, or for another method, there is no rule."""
         assert world.http.options("/dir/a", headers=headers).status_code == 403
+
+    RULE = Rule("avatars", ("https://app.example",), ("PUT",), ("Content-Type", "x-cos-forbid-overwrite"))
+
+    @pytest.mark.parametrize(
+        ("origin", "method", "headers", "status"),
+        [
+            ("https://app.example", "PUT", "content-type,x-cos-forbid-overwrite", 200),
+            ("https://app.example", "PUT", None, 200),
+            ("https://app.example", "PUT", "content-type,x-cos-acl", 403),
+            ("https://app.example", "GET", None, 403),
+            ("https://evil.example", "PUT", "content-type", 403),
+        ],
+    )
+    def test_rule(self, make_world, origin, method, headers, status):
+        """A preflight is answered as the bucket's rule says, and pages of its origins alone read answers."""
+        world = make_world(rule=self.RULE)
+        sent = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+        sent = {name: value for name, value in sent.items() if value is not None}
+        answer = world.http.options("/a", headers={"Host": f"{BUCKET}.localhost", **sent})
+        assert answer.status_code == status
+        if status == 200:
+            assert answer.headers["Access-Control-Allow-Methods"] == "PUT"
+            assert answer.headers.get("Access-Control-Allow-Headers") == headers
+        shared = world.send("PUT", "a", headers={"Origin": origin}).headers.get("Access-Control-Allow-Origin")
+        assert shared == (origin if origin in self.RULE.origins else None)
 
     @pytest.mark.parametrize("key", ["found", "missing"])
     def test_answer(self, world, key):

@@ -12,6 +12,13 @@ from broker.local import redis_server
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 CACHE_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+# What browsers are told of every answer of JSON.
+FIXED = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 # (method, path, by whom): one of every kind of answer.
 KINDS = {
     "health": ("GET", "/healthz", ""),
@@ -28,6 +35,9 @@ KINDS = {
     "wrong method": ("GET", "/v1/user-folder/credentials", "u1"),
     "no such route": ("POST", "/v1/nope/url", "u1"),
     "refused": ("POST", "/v1/avatars/url", "u1"),
+    "description": ("GET", "/openapi.json", "u1"),
+    "description for strangers": ("GET", "/openapi.json", ""),
+    "description, other method": ("POST", "/openapi.json", ""),
     "no such path": ("GET", "/nope", ""),
     "root": ("GET", "/", ""),
     "no such method": ("BREW", "/v1", "u1"),
@@ -47,6 +57,7 @@ def test_every_answer(door, method, path, sub):
     assert answer.headers["X-Request-Id"] == "a-1"
     assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
     assert {name for name, _ in answer.headers if name.startswith("Access-Control") or name == "Set-Cookie"} == set()
+    assert [answer.headers.getlist(name) for name in FIXED] == [[value] for value in FIXED.values()]
     assert not 300 <= answer.status_code < 400
 
 

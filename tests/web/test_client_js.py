@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 from flask import Flask
 
 from broker import Broker
 from broker.web.scripts import CLIENT
-from tests.conftest import REPOSITORY
 
 SCRIPT = CLIENT.read_text(encoding="utf-8")
 
@@ -63,12 +61,6 @@ def test_mounted(door):
     client = host.test_client()
     assert client.get("/storage/client.js").get_data(as_text=True) == SCRIPT
     assert client.get("/client.js").status_code == 404
-
-
-def test_packaged():
-    """It is part of the package."""
-    data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert CLIENT.relative_to(REPOSITORY / "broker" / "web").as_posix() in data["broker.web"]
 
 
 def test_alone():

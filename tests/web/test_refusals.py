@@ -507,7 +507,7 @@ class TestPaths:
         """A path that is none is not found."""
         assert_problem(door.ask(path, AVATAR), 404, "not_found")
 
-    @pytest.mark.parametrize("path", ["/", "/v2", "/openapi.json", "/docs", "/client.mjs", "/console", "/v1x"])
+    @pytest.mark.parametrize("path", ["/", "/v2", "/openapi.yaml", "/docs/", "/client.mjs", "/console", "/v1x"])
     def test_path_outside(self, door, path):
         """Outside of the API nothing is found, and whoever asks is not asked for a credential."""
         assert_problem(door.client.get(path), 404, "not_found")

@@ -1,0 +1,72 @@
+"""`/openapi.json` and `/docs`: the API as it is for whoever asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from broker import vending
+from broker.identity.principals import Authenticator
+from broker.policy.catalog import Catalog
+from broker.web import docs_page, openapi, problems, vend
+
+_PAGE_TYPE = "text/html; charset=utf-8"
+_IDENTITY = ("HTTP_AUTHORIZATION", "HTTP_X_PRINCIPAL", "HTTP_X_PRINCIPAL_CLAIMS")
+_KEPT = 16
+
+Write = Callable[[Mapping[str, Any]], bytes]
+
+
+class _Texts:
+    """What was written for callers of the same routes, until the policies change: 500 routes take 40 ms."""
+
+    def __init__(self, write: Write, prefix: str, *, anonymous: bool) -> None:
+        self._write, self._prefix, self._anonymous = write, prefix, anonymous
+        self._known: tuple[Catalog | None, dict[tuple[str, ...], bytes]] = (None, {})
+
+    def of_routes(self, catalog: Catalog, names: tuple[str, ...]) -> bytes:
+        """The text for a caller of these routes."""
+        known, texts = self._known
+        if known is not catalog or len(texts) > _KEPT:
+            self._known = (catalog, texts := {})
+        if names not in texts:
+            routes = [catalog.routes[name] for name in names]
+            texts[names] = self._write(openapi.of_routes(routes, self._prefix, anonymous=self._anonymous))
+        return texts[names]
+
+
+def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator, *, anonymous: bool) -> None:
+    """Add `/openapi.json` and `/docs` to a blueprint; `anonymous`: callers without credentials are let in."""
+    prefix = blueprint.url_prefix or ""
+    generic = openapi.generic(prefix, anonymous=anonymous)
+
+    def view(write: Write, content_type: str, answer: type[problems.Answer], stranger: bytes) -> Callable[[], Response]:
+        texts = _Texts(write, prefix, anonymous=anonymous)
+
+        def show() -> Response:
+            if not any(name in request.environ for name in _IDENTITY):
+                return problems.respond(stranger, content_type=content_type, answer=answer)
+            principal = vend.authenticate(authenticator, request.environ, desk.clock())
+            catalog = desk.catalog()
+            names = tuple(name for name, route in catalog.routes.items() if vend.admits(route, principal))
+            return problems.respond(texts.of_routes(catalog, names), content_type=content_type, answer=answer)
+
+        return show
+
+    document = view(_as_json, "application/json", problems.Answer, _as_json(generic))
+    page = view(docs_page.own, _PAGE_TYPE, _Page, docs_page.stranger(generic))
+    blueprint.add_url_rule("/openapi.json", "openapi", document, provide_automatic_options=False)
+    blueprint.add_url_rule("/docs", "docs", page, provide_automatic_options=False)
+
+
+class _Page(problems.Answer):
+    """A page, which may do what ours does."""
+
+    fixed = problems.fixed_headers(docs_page.POLICY)
+
+
+def _as_json(description: Mapping[str, Any]) -> bytes:
+    return json.dumps(description).encode()
