@@ -42,14 +42,16 @@ def create_app(
     monotonic: Callable[[], float] = time.monotonic,
     *,
     replacing: bool = False,
+    draining: Callable[[], bool] = lambda: False,
 ) -> Flask:
     """The broker as an application of its own. Raises ConfigurationError with all that keeps it from starting.
 
     `replacing`: for a worker in the place of another, which policy files that have become unsound do not stop.
+    `draining`: whether its server is about to end, and is therefore not ready.
     """
     settings = settings or Settings.from_environ()
     logs.configure(settings.log_level, settings.log_format)
-    broker = Broker(settings=settings, clock=clock, monotonic=monotonic, replacing=replacing)
+    broker = Broker(settings=settings, clock=clock, monotonic=monotonic, replacing=replacing, draining=draining)
     app = Application("broker")
     broker.init_app(app)
     problems.register(app)
@@ -74,8 +76,10 @@ class Broker:
         clock: parts.Clock = system_clock,
         monotonic: Callable[[], float] = time.monotonic,
         replacing: bool = False,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         settings = settings or Settings.from_environ()
+        self._draining = draining
         whole = parts.assemble(settings, clock, replacing=replacing)
         self._key_set, self._authenticator = whole.key_set, whole.authenticator
         self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
@@ -149,7 +153,7 @@ class Broker:
             self._key_set.ensure_loading()
         catalog = self._policies()
         return operations.Readiness(
-            ready=self._key_set is None or self._key_set.loaded,
+            ready=not self._draining() and (self._key_set is None or self._key_set.loaded),
             redis=self._store is None or self._store.ping(),
             sts=self._issuer.serving,
             reload=not catalog.problems,

@@ -162,9 +162,8 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
 @contextlib.contextmanager
 def serving(environ: Mapping[str, str], port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m broker serve` with this environment, ready. Raises ConfigurationError if it ends instead."""
-    process = subprocess.Popen(  # noqa: S603  our own interpreter
-        [sys.executable, "-m", "broker", "serve", "--port", str(port), *options], env=dict(environ)
-    )
+    command = [sys.executable, "-m", "broker", "serve", "--port", str(port), "--drain-delay", "0", *options]
+    process = subprocess.Popen(command, env=dict(environ))  # noqa: S603  our own interpreter
     try:
         _await(lambda: _status(f"http://127.0.0.1:{port}/readyz") == 200, process, "the broker")
         yield process

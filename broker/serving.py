@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
+import math
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from broker.draining import Drain, politely
 from broker.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
@@ -24,18 +28,25 @@ if TYPE_CHECKING:
 
 # Idle keep-alive connections are closed after this: a proxy in front must close its own sooner.
 _HEADER_READ_SECONDS = 30
-_DRAIN_SECONDS = 10
+_HEADER_BYTES = 32_768
+# From SIGTERM to the end, and of it at least for what came last: as long as STS may take.
+_DRAIN_SECONDS, _LAST_SECONDS = 10, 8
+# Connections of one worker, idle ones too; and its files beside them.
+_CONNECTIONS, _OTHER_FILES = 4096, 128
 
 
-def serve(host: str, port: int, workers: int, threads: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigurationError before anything is started."""
+def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) -> None:
+    """Serve until SIGTERM (`drain_delay` seconds after it) or SIGINT.
+
+    Raises ConfigurationError before anything is started.
+    """
     from broker import parts
 
     settings, _ = parts.assemble_environment(clock=lambda: 0)
     _check_port(host, port)
     log_config = _logging(settings.log_level, settings.log_format)
     with _shared_metrics(settings.metrics_folder):
-        run(load_app, host, port, workers, threads, log_config, settings.log_level)
+        run(load_app, host, port, workers, threads, drain_delay, log_config, settings.log_level)
 
 
 @contextlib.contextmanager
@@ -50,15 +61,20 @@ def _shared_metrics(given: str) -> Iterator[None]:
 
 
 def run(
-    load: Callable[[], Flask],
+    load: Callable[[Callable[[], bool]], Flask],
     host: str,
     port: int,
     workers: int,
     threads: int,
+    drain_delay: float = 0,
     log_config: dict[str, Any] | None = None,
     log_level: str = "error",
+    header_read_seconds: float = _HEADER_READ_SECONDS,
 ) -> None:
-    """Granian, until SIGTERM or SIGINT; `load` builds the application of one worker and must be importable by name."""
+    """Granian, until SIGTERM or SIGINT.
+
+    `load` builds the application of one worker, which it is told whether to drain, and must be importable by name.
+    """
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
@@ -76,18 +92,27 @@ def run(
         workers=workers,
         blocking_threads=threads,
         backlog=1024,
-        backpressure=512,  # counts connections, idle ones too
+        backpressure=_connections(),  # what comes beyond waits until another connection ends
         respawn_failed_workers=True,
-        workers_kill_timeout=_DRAIN_SECONDS,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_READ_SECONDS * 1000, max_buffer_size=32_768),
+        workers_kill_timeout=max(_LAST_SECONDS, _DRAIN_SECONDS - math.ceil(drain_delay)),
+        http1_settings=HTTP1Settings(int(header_read_seconds * 1000), max_buffer_size=_HEADER_BYTES),
         log_access=False,
         log_level=LogLevels(log_level),
         log_dictconfig=log_config,
     )
-    server.serve(target_loader=load, wrap_loader=False)
+    drain = Drain()
+    # Not before: starting up, Granian takes SIGTERM for itself.
+    server.on_startup(lambda: drain.announce_sigterm(drain_delay))
+    server.serve(target_loader=functools.partial(load, drain), wrap_loader=False)
 
 
-def load_app() -> Flask:
+def _connections() -> int:
+    """How many connections a worker takes, so that files are left for its own. Granian has raised that limit."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(_CONNECTIONS, files - _OTHER_FILES))
+
+
+def load_app(draining: Callable[[], bool]) -> Flask:
     """The application of one worker. Then its environment is cleared of what no request should see.
 
     Granian starts every request's WSGI environ from the process's: a secret there would be one `request.environ` away,
@@ -99,7 +124,8 @@ def load_app() -> Flask:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # The parent has seen that all is sound. A worker that takes another's place later must not end the rest for a
     # policy file that has become unsound: it serves the others.
-    app = create_app(replacing=True)
+    app = create_app(replacing=True, draining=draining)
+    app.wsgi_app = politely(app.wsgi_app, draining)  # type: ignore[assignment,method-assign]
     for name in list(os.environ):
         if name.startswith(("HTTP_", "REMOTE_", "BROKER_", "TENCENTCLOUD_SECRET_")):
             del os.environ[name]

@@ -65,6 +65,7 @@ class TestUsage:
             "vend",
             "probe",
             "cors",
+            "cam",
             "keygen",
             "keygen cache",
             "keygen api-key",
@@ -85,13 +86,14 @@ class TestUsage:
         """The list of verbs is this version's."""
         listed = run("--help").stdout.partition("Commands:")[2]
         assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == sorted(
-            "serve dev demo emulate check explain vend probe cors schema keygen credentials".split()
+            "serve dev demo emulate check explain vend probe cam cors schema keygen credentials".split()
         )
 
     @pytest.mark.parametrize(
         "arguments",
         [
-            ["nope"], ["explain"], ["probe"], ["cam"], ["cors"], ["schema", "x"], ["credentials", "forget"],
+            ["nope"], ["explain"], ["probe"], ["cors"], ["schema", "x"], ["credentials", "forget"],
+            ["cam", "x"], ["cam", "--role", "r"], ["serve", "--drain-delay", "-1"],
             ["serve", "--nope"], ["cors", "avatars", "--format", "text"],
             ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
             ["serve", "--workers", "0"],
@@ -627,3 +629,23 @@ class TestCors:
         (tmp_path / "ask.json").write_text(json.dumps(policy))
         code, lines = told(run("cors", "ask", *self.APP, BROKER_POLICIES=str(tmp_path)))
         assert (code, lines) == (1, ["error: ask: vends: browsers send nothing to the bucket for confirm"])
+
+
+class TestCam:
+    """`cam`."""
+
+    def test_policy(self, run):
+        """The policy of the key as JSON alone, to be pasted; it needs no key."""
+        unset = dict.fromkeys(("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"))
+        result = run("cam", **unset)
+        policy = json.loads(result.stdout)
+        assert (result.exit_code, result.stderr, policy["version"]) == (0, "", "2.0")
+        assert policy["statement"][0] == {"effect": "allow", "action": ["sts:GetFederationToken"], "resource": ["*"]}
+        assert f"{BUCKET}/avatars/*" in result.stdout
+
+    def test_unsound_policies(self, run, tmp_path):
+        """For policies that would not be served there is none."""
+        (tmp_path / "one.json").write_text("{}")
+        code, lines = told(run("cam", BROKER_POLICIES=str(tmp_path)))
+        assert code == 1
+        assert all(line.startswith("error: ") for line in lines)

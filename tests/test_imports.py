@@ -21,6 +21,7 @@ TABLE = {
     "broker/patterns.py": (),
     "broker/logs.py": (),
     "broker/rates.py": (),
+    "broker/draining.py": (),
     "broker/cos/": ("broker.cos",),
     "broker/identity/": ("broker.identity", "broker.errors", "broker.strict_json", "broker.patterns", "broker.rates"),
     "broker/policy/": (

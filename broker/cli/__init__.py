@@ -7,7 +7,7 @@ import click
 from broker.cli.cors import cors_rule
 from broker.cli.credentials import credentials
 from broker.cli.keys import keygen
-from broker.cli.policies import check, explain, probe, schema, vend
+from broker.cli.policies import cam, check, explain, probe, schema, vend
 from broker.cli.running import demo, dev, emulate, serve
 
 
@@ -16,5 +16,5 @@ def main() -> None:
     """Temporary credentials and signed URLs for Tencent Cloud Object Storage."""
 
 
-for _verb in (serve, dev, demo, emulate, check, explain, vend, probe, cors_rule, schema, credentials, keygen):
+for _verb in (serve, dev, demo, emulate, check, explain, vend, probe, cam, cors_rule, schema, credentials, keygen):
     main.add_command(_verb)

@@ -216,3 +216,26 @@ def schema() -> None:
     from broker.policy.schema import schema_text
 
     click.echo(schema_text(), nl=False)
+
+
+@click.command()
+@click.option("--role", metavar="ROLE_ARN", help="Print what this role of the routes needs, instead of the key.")
+@reports_errors
+def cam(role: str | None) -> None:
+    """Print the least CAM policy that the broker's own key needs for the routes of BROKER_POLICIES, as JSON.
+
+    The union of all that the routes can hand on: nobody is asked for anything.
+    """
+    from broker import parts
+    from broker.policy import catalog, own_key
+    from broker.settings import Settings
+
+    settings = Settings.from_environ(serving=False)
+    routes = catalog.load(settings.policies, parts.limits(settings)).routes.values()
+    roles = sorted({one.document.credential.role_arn or "" for one in routes} - {""})
+    if role is not None and role not in roles:
+        raise click.UsageError(
+            f"--role must be one that a route names ({', '.join(roles) or 'none does'}), got {role!r}"
+        )
+    policy = own_key.own_key_policy(routes) if role is None else own_key.role_policy(routes, role)
+    click.echo(json.dumps(policy, indent=2))

@@ -18,12 +18,16 @@ from broker.cli.reporting import end_on_sigterm, reports_errors
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
 @click.option("--threads", default=32, show_default=True, type=click.IntRange(1, 512), help="Threads in each process.")
+@click.option(
+    "--drain-delay", default=2.0, show_default=True, type=click.FloatRange(0, 60), metavar="SECONDS",
+    help="How long SIGTERM makes it not ready before it closes: longer than a balancer takes to see that.",
+)  # fmt: skip
 @reports_errors
-def serve(host: str, port: int, workers: int, threads: int) -> None:
+def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) -> None:
     """Serve the API; everything else comes from the environment."""
     from broker import serving
 
-    serving.serve(host, port, workers, threads)
+    serving.serve(host, port, workers, threads, drain_delay)
 
 
 @click.command()

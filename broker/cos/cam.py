@@ -92,7 +92,9 @@ def read_condition(
 
 
 def list_condition(prefix: str) -> Condition:
-    """What a credential for listing may list: this prefix and nothing else."""
+    """What a credential for listing may list: this prefix and nothing else, or whatever begins so if it ends in `*`."""
+    if prefix.endswith("*"):
+        return {"string_like": {"cos:prefix": f"{quote(prefix[:-1], safe='')}*"}}
     return {"string_equal": {"cos:prefix": quote(prefix, safe="")}}
 
 

@@ -66,6 +66,9 @@ def _body(environ: dict[str, Any]) -> bytes:
     data = request.get_data()
     if len(data) > BODY_BYTES:
         raise _too_large("more")
+    if not data and (declared not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ):
+        # Granian tells nobody that a body broke off. Half an ask is no JSON, but nothing of it must not pass for none.
+        raise InvalidRequest("malformed_json", "the body broke off, or is in chunks and empty")
     return data
 
 

@@ -163,11 +163,13 @@ def serve(
     *,
     workers: int = 1,
     program: Sequence[str] = ("broker", "serve"),
+    drain_delay: int = 0,
+    port: int | None = None,
 ) -> Served:
     """A broker that starts; its log lines are JSON in a file of `folder`. To be ended by `end`."""
-    port = quiet_port()
+    port = port or quiet_port()
     log = folder / f"serve-{port}.log"
-    options = ["--port", str(port), "--workers", str(workers), "--threads", "8"]
+    options = ["--port", str(port), "--workers", str(workers), "--threads", "8", "--drain-delay", str(drain_delay)]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", *program, *options],

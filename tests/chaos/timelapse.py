@@ -46,13 +46,17 @@ def _wall(began: float, speed: float) -> Callable[[], float]:
     return lambda: began + (time.time() - began) * speed
 
 
-def load() -> Flask:
+def load(draining: Callable[[], bool]) -> Flask:
     """The application of one worker."""
     from broker.app import create_app  # not in the parent, which has no use for it
 
     speed, step = float(os.environ["TIMELAPSE_SPEED"]), Path(os.environ["TIMELAPSE_STEP"])
     right = _wall(float(os.environ["TIMELAPSE_BEGAN"]), speed)
-    app = create_app(clock=lambda: int(right() + int(step.read_text())), monotonic=lambda: time.monotonic() * speed)
+    app = create_app(
+        clock=lambda: int(right() + int(step.read_text())),
+        monotonic=lambda: time.monotonic() * speed,
+        draining=draining,
+    )
     logging.getLogger("broker.timelapse").info("Started worker")  # in the words of Granian, which is silent here
     return app
 
@@ -61,7 +65,7 @@ if __name__ == "__main__":
     from tests.chaos import timelapse
 
     parser = argparse.ArgumentParser()
-    for option in ("--port", "--workers", "--threads"):
+    for option in ("--port", "--workers", "--threads", "--drain-delay"):
         parser.add_argument(option, type=int)
     asked = parser.parse_args()
-    serving.run(timelapse.load, "127.0.0.1", asked.port, asked.workers, asked.threads)
+    serving.run(timelapse.load, "127.0.0.1", asked.port, asked.workers, asked.threads, asked.drain_delay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -11,9 +12,9 @@ from flask import Flask
 from broker import serving
 
 
-def load() -> Flask:
+def load(draining: Callable[[], bool]) -> Flask:
     """The application of one worker, with one path more."""
-    app = serving.load_app()
+    app = serving.load_app(draining)
     inner = app.wsgi_app
 
     def probed(environ: dict[str, Any], start_response: Any) -> Any:
