@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from flask import Flask, Response
 
 from broker.serving import run
 
 
-def load_app() -> Flask:
+def load_app(_draining: Callable[[], bool]) -> Flask:
     """An application that answers every POST with the bytes of the file in BENCH_BODY."""
     with open(os.environ["BENCH_BODY"], "rb") as file:
         body = file.read()

@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flask import Flask
@@ -53,10 +54,10 @@ class Hurry(NamedTuple):
         return _BEGINNING + self.monotonic() - self.began
 
 
-def load_app() -> Flask:
+def load_app(draining: Callable[[], bool]) -> Flask:
     """The broker of one worker."""
     hurry = Hurry.from_environ()
-    return create_app(clock=lambda: int(hurry.clock()), monotonic=hurry.monotonic)
+    return create_app(clock=lambda: int(hurry.clock()), monotonic=hurry.monotonic, draining=draining)
 
 
 def emulate(port: int) -> None:
