@@ -42,6 +42,11 @@ class Rated(Payer, Protocol):
         """What the API key may have signed; None if there is no limit, or no key."""
 
 
+def for_new_scopes(per_second: int) -> int:
+    """How many of so many STS calls a second may be for new scopes; the others are kept for renewals."""
+    return max(per_second - -(-per_second // KEPT_FOR_RENEWALS), 1)
+
+
 class Budgets:
     """What may be spent on STS. `per_second` is for the fleet; without a connection it is for this process alone."""
 
@@ -49,8 +54,7 @@ class Budgets:
         self, per_second: int, connection: Connection | None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._calls = Quota("calls", Rate(per_second, 1))
-        cold = max(per_second - -(-per_second // KEPT_FOR_RENEWALS), 1)
-        self._cold_calls = Quota("cold", Rate(cold, 1))
+        self._cold_calls = Quota("cold", Rate(for_new_scopes(per_second), 1))
         self._quotas = Quotas("broker:budget", connection, monotonic)
 
     def charge(self, payer: Payer | None) -> None:
