@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from broker.cos import requests
@@ -19,6 +19,7 @@ class ContentLimits:
     """The limits of one route. `names` are the headers it governs: lower case -> as answered."""
 
     names: Mapping[str, str]
+    names_without_length: Mapping[str, str]
     types: tuple[str, ...]
     max_bytes: int
 
@@ -27,7 +28,7 @@ class ContentLimits:
 
         Without `length` only the type is: forms and multipart uploads bind theirs otherwise.
         """
-        names = {lower: own for lower, own in self.names.items() if length or own != _LENGTH}
+        names = self.names if length else self.names_without_length
         governed: dict[str, str] = {}
         others: dict[str, str] = {}
         problems: list[tuple[str, FieldError]] = []
@@ -51,25 +52,28 @@ class ContentLimits:
     def problems(self, content_type: str, content_length: int) -> tuple[str, ...]:
         """The codes of what is wrong with an object as it is; none if it is as the policy wants it."""
         found = []
-        if self.types and not any(_admits(declared, content_type) for declared in self.types):
+        if self.types and not _any_admits(self.types, content_type):
             found.append("content_type_not_allowed")
         if self.max_bytes and content_length > self.max_bytes:
             found.append("content_too_large")
         return tuple(found)
 
     def _problem(self, name: str, value: str | None) -> tuple[str, FieldError] | None:
-        limit = ", ".join(self.types) if name == _TYPE else f"at most {self.max_bytes} bytes"
         if value is None:
-            return "header_required", FieldError(f"headers.{name}", f"is required: {limit}")
+            return "header_required", FieldError(f"headers.{name}", f"is required: {self._limit(name)}")
         if name == _TYPE:
-            if requests.MEDIA_TYPE.fullmatch(value) and any(_admits(declared, value) for declared in self.types):
+            if requests.MEDIA_TYPE.fullmatch(value) and (value in self.types or _any_admits(self.types, value)):
                 return None
-            return "content_type_not_allowed", FieldError(f"headers.{name}", f"must be {limit}, without parameters")
+            message = f"must be {self._limit(name)}, without parameters"
+            return "content_type_not_allowed", FieldError(f"headers.{name}", message)
         if not _LENGTH_DIGITS.fullmatch(value):
             return "header_not_allowed", FieldError(f"headers.{name}", "must be a number of bytes in decimal digits")
         if int(value) > self.max_bytes:
-            return "content_too_large", FieldError(f"headers.{name}", f"must be {limit}, got {value}")
+            return "content_too_large", FieldError(f"headers.{name}", f"must be {self._limit(name)}, got {value}")
         return None
+
+    def _limit(self, name: str) -> str:
+        return ", ".join(self.types) if name == _TYPE else f"at most {self.max_bytes} bytes"
 
 
 def compile_content(document: PolicyDocument) -> ContentLimits:
@@ -80,8 +84,13 @@ def compile_content(document: PolicyDocument) -> ContentLimits:
         names[_TYPE.lower()] = _TYPE
     if content is not None and content.max_bytes is not None:
         names[_LENGTH.lower()] = _LENGTH
-    return ContentLimits(names, tuple((content and content.types) or ()), (content and content.max_bytes) or 0)
+    return ContentLimits(
+        names=names,
+        names_without_length={lower: own for lower, own in names.items() if own != _LENGTH},
+        types=tuple((content and content.types) or ()),
+        max_bytes=(content and content.max_bytes) or 0,
+    )
 
 
-def _admits(declared: str, value: str) -> bool:
-    return value == declared or (declared.endswith("/*") and value.startswith(declared[:-1]))
+def _any_admits(types: Iterable[str], value: str) -> bool:
+    return any(value == one or (one.endswith("/*") and value.startswith(one[:-1])) for one in types)

@@ -52,12 +52,11 @@ class Keys:
         return key
 
     def _checked(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        legal = ", ".join(self.inputs) or "none"
-        errors = [
-            FieldError(f"inputs.{named(name)}", f"is not an input of this route; inputs: {legal}")
-            for name in given
-            if name not in self.inputs
-        ]
+        errors = []
+        for name in given:
+            if name not in self.inputs:
+                legal = ", ".join(self.inputs) or "none"
+                errors.append(FieldError(f"inputs.{named(name)}", f"is not an input of this route; inputs: {legal}"))
         for name, spec in self.inputs.items():
             if name not in given:
                 errors.append(FieldError(f"inputs.{name}", "is required"))

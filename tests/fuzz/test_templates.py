@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.patterns import Pattern
-from broker.policy.flaws import flaw, key_flaw
+from broker.policy.flaws import claim_flaw, flaw, key_flaw
 from broker.policy.templates import Claim, Date, Input, InputSpec, Literal, Part, ProvenClaims, Uuid, is_date, template
 from tests.fuzz.conftest import FUZZ
 
@@ -89,3 +89,11 @@ def test_rendered_key(parts: list[Part], inputs: dict[str, str]) -> None:
         return
     key = form.render(CLAIMS, inputs, 1_700_000_000)
     assert form.admits(key, CLAIMS, SPECS) == (key_flaw(key) is None)
+
+
+@FUZZ
+@given(TEXT | st.text("/.* a\\%{}?$\x1f\x7f\u00e9", max_size=6))
+def test_short_cuts(text: str) -> None:
+    """What is looked at in one go is judged as what is looked at piece by piece."""
+    assert (claim_flaw(text) is None) == (flaw(text) is None)
+    assert (key_flaw(text) is None) == (flaw(text, path=True) is None)
