@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+from binascii import hexlify
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,6 +20,7 @@ from urllib.parse import quote, quote_plus
 TOKEN_NAME = "x-cos-security-token"  # noqa: S105  the parameter's name, not a token
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~/-]*")  # what no encoding changes
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -126,7 +129,7 @@ class _WindowKey:
     def sign(self, http_string: str) -> str:
         """The signature of a request: HMAC of its StringToSign."""
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(f"{hashed(http_string)}\n".encode())
+        inner.update(hexlify(hashlib.sha1(http_string.encode()).digest()) + b"\n")  # noqa: S324
         outer.update(inner.digest())
         return outer.hexdigest()
 
@@ -193,7 +196,7 @@ def encode_key(key: str) -> str:
 
     `./` is written `.%2F`, so that no HTTP client removes dot segments: COS signs and stores the raw key.
     """
-    path = quote(key, safe="/")
+    path = key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/")
     return path.replace("./", ".%2F") if "./" in path else path
 
 
