@@ -13,15 +13,17 @@ CLAIM_BYTES = 128
 
 FORBIDDEN = "*?${}\\%"
 _PLAIN_ASCII = re.compile(r"[ -~]+")
-# All printable ASCII that has no flaw; nearly all claims and keys are done with these.
+# All printable ASCII that has no flaw; nearly every value is done with these.
 _SOUND_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[ -#&-)+-.0->@-Z\[\]^_`a-z|~]+"
-_SOUND_ASCII_CLAIM = re.compile(_SOUND_SEGMENT)
+_SOUND_ASCII_SEGMENT = re.compile(_SOUND_SEGMENT)
 _SOUND_ASCII_PATH = re.compile(rf"{_SOUND_SEGMENT}(?:/{_SOUND_SEGMENT})*")
 FORBIDDEN_CHARACTER = re.compile(r"[*?${}\\%]")
 
 
 def flaw(value: str, *, path: bool = False) -> str | None:
     """What keeps a value out of a key, or None. Only a path holds `/`, and every segment of it is checked."""
+    if (_SOUND_ASCII_PATH if path else _SOUND_ASCII_SEGMENT).fullmatch(value):
+        return None
     if not value:
         return "must not be empty"
     if not path and "/" in value:
@@ -43,8 +45,6 @@ def flaw(value: str, *, path: bool = False) -> str | None:
 
 def key_flaw(key: str) -> str | None:
     """What keeps a whole key from being signed, or None: sound parts can still join to something that is not."""
-    if len(key) <= KEY_BYTES and _SOUND_ASCII_PATH.fullmatch(key):
-        return None
     if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
         return f"must be at most {KEY_BYTES} bytes"
     return flaw(key, path=True)
@@ -54,8 +54,6 @@ def claim_flaw(value: object) -> str | None:
     """What keeps a claim out of a key, or None."""
     if not isinstance(value, str):
         return "must be a string"
-    if len(value) <= CLAIM_BYTES and _SOUND_ASCII_CLAIM.fullmatch(value):
-        return None
     if len(value.encode("utf-8", "surrogatepass")) > CLAIM_BYTES:
         return f"must be at most {CLAIM_BYTES} bytes"
     return flaw(value)

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import NewType
 
 from broker.patterns import Pattern
-from broker.policy.flaws import flaw, key_flaw
+from broker.policy.flaws import flaw
 from broker.policy.uuids import fresh_uuid
 
 # Claims of an admitted principal: present, strings, and fit to stand in a key. Made by `Route.admit` alone.
@@ -68,12 +68,6 @@ class InputSpec:
     max_bytes: int
     path: bool
 
-    def fits(self, value: str) -> bool:
-        """Whether a part of a key that has no flaw itself may be the value."""
-        if self.enum is None and self.pattern is None and value.isascii():
-            return 0 < len(value) <= self.max_bytes and value not in (".", "..")
-        return self.flaw(value) is None
-
     def flaw(self, value: str) -> str | None:
         """What keeps a value out, or None."""
         if self.enum is not None:
@@ -100,22 +94,27 @@ class Template:
     @property
     def literal_prefix(self) -> str:
         """The text before the first placeholder, cut after its last `/`; the whole key if there is no placeholder."""
-        return self.prefix(ProvenClaims({}), ())
+        return self.prefix(None)
 
-    def prefix(self, claims: ProvenClaims, through: tuple[type, ...] = (Claim,)) -> str:
-        """The text before the first part that is neither a literal nor of `through`, cut after its last `/`.
+    def prefix(self, claims: ProvenClaims | None) -> str:
+        """The text before the first part that is neither a literal nor one of these claims, cut after its last `/`.
 
         The whole key if every part is: nothing follows that a wildcard would have to cover.
         """
+        parts, text = self._fixed(claims)
+        return text if parts == len(self.parts) else text[: text.rfind("/") + 1]
+
+    def _fixed(self, claims: ProvenClaims | None) -> tuple[int, str]:
+        """How many parts at the beginning are literals or of these claims, and their text."""
         text = ""
-        for part in self.parts:
+        for index, part in enumerate(self.parts):
             if isinstance(part, Literal):
                 text += part.text
-            elif isinstance(part, Claim) and Claim in through:
+            elif isinstance(part, Claim) and claims is not None:
                 text += claims[part.name]
             else:
-                return text[: text.rfind("/") + 1]
-        return text
+                return index, text
+        return len(self.parts), text
 
     def render(self, claims: ProvenClaims, inputs: Mapping[str, str], now: int) -> str:
         """A key for these values. The caller has checked each; the whole is to be checked by `key_flaw`."""
@@ -132,8 +131,9 @@ class Template:
         return "".join(texts)
 
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
-        """Whether a key has no flaw and some legal filling of the inputs and generated parts gives exactly it."""
-        if key_flaw(key) is not None:
+        """Whether some legal filling of the inputs and generated parts gives exactly this key, which has no flaw."""
+        first, fixed = self._fixed(claims)
+        if not key.startswith(fixed):
             return False
         failed: set[tuple[int, int]] = set()
 
@@ -147,7 +147,7 @@ class Template:
             failed.add((index, start))
             return False
 
-        return fits(0, 0)
+        return fits(first, len(fixed))
 
     def _ends(
         self, index: int, start: int, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]
@@ -172,7 +172,7 @@ class Template:
             ends = list(range(start + 1, min(limit, start + spec.max_bytes) + 1))
             if isinstance(following, Literal):
                 ends = [end for end in ends if key.startswith(following.text, end)]
-        return [end for end in ends if spec.fits(key[start:end])]
+        return [end for end in ends if spec.flaw(key[start:end]) is None]
 
 
 def is_date(text: str) -> bool:

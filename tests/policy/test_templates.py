@@ -17,7 +17,8 @@ EXT = InputSpec(enum=("png", "jpg"), pattern=None, max_bytes=128, path=False)
 
 def admits(template: str, key: str, specs: dict[str, InputSpec] | None = None, **claims: str) -> bool:
     """Whether a template admits a given key, as a route asks it."""
-    return notation.parse(template).admits(key, ProvenClaims(claims or {"sub": "u1"}), specs or {})
+    form = notation.parse(template)
+    return flaws.key_flaw(key) is None and form.admits(key, ProvenClaims(claims or {"sub": "u1"}), specs or {})
 
 
 class TestParsing:
