@@ -10,6 +10,8 @@ from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from broker import logs, parts, vending
+from broker.audit.outcomes import Audit
+from broker.audit.visits import BATCH
 from broker.batching import Outcome, vend_many
 from broker.credentials.cache import CredentialCache
 from broker.credentials.issuing import Issuer
@@ -50,11 +52,16 @@ def create_app(
     `draining`: whether its server is about to end, and is therefore not ready.
     """
     settings = settings or Settings.from_environ()
-    logs.configure(settings.log_level, settings.log_format)
+    handler = logs.configure(settings.log_level, settings.log_format)
     broker = Broker(settings=settings, clock=clock, monotonic=monotonic, replacing=replacing, draining=draining)
+    handler.lost = broker.metrics.lines_lost
     app = Application("broker")
     broker.init_app(app)
-    problems.register(app)
+    problems.register(app, broker.audit)
+    if settings.tracing:
+        from broker import tracing  # with libraries that are an extra
+
+        tracing.trace(app)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0, x_prefix=0)  # type: ignore[method-assign]
@@ -83,12 +90,15 @@ class Broker:
         whole = parts.assemble(settings, clock, replacing=replacing)
         self._key_set, self._authenticator = whole.key_set, whole.authenticator
         self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
-        self._metrics = metrics = Metrics(settings.metrics_folder)
+        self.metrics = metrics = Metrics(settings.metrics_folder)
+        self.audit = Audit(metrics, time.time, monotonic)
         self._policies = Policies(whole.policies, time.time_ns, metrics.policies)
         timekeeper = Timekeeper(clock, monotonic, metrics.clock_skew)
         connection = None
         if settings.redis_url:
-            connection = Connection(topology.parse(settings.redis_url), monotonic, metrics.redis_trouble)
+            connection = Connection(
+                topology.parse(settings.redis_url), monotonic, metrics.redis_trouble, metrics.redis_broken
+            )
         self._store = store = CredentialStore(connection, Sealer(settings.cache_keys)) if connection else None
         self._issuer = Issuer(
             whole.source,
@@ -98,9 +108,19 @@ class Broker:
             monotonic=monotonic,
             count=metrics.sts_call,
         )
-        budgets = Budgets(settings.sts_budget, connection, monotonic)
-        mint = Mint(self._issuer, store, budgets, timekeeper, monotonic, time.sleep)
-        cache = CredentialCache(mint, store, timekeeper, monotonic, count=metrics.renewal)
+        mint = Mint(
+            self._issuer,
+            store,
+            Budgets(settings.sts_budget, connection, monotonic),
+            timekeeper,
+            monotonic,
+            time.sleep,
+            found=metrics.found,
+            broken=metrics.sts_broken,
+        )
+        cache = CredentialCache(
+            mint, store, timekeeper, monotonic, count=metrics.renewal, found=metrics.found, waiting=metrics.waiting
+        )
         background = Renewals(at_once=1)
         timekeeper.asks(lambda: background.request("the time", self._issuer.ask_time))
         self._desk = vending.Desk(self._policies, cache, Rates(connection, monotonic), timekeeper)
@@ -109,18 +129,17 @@ class Broker:
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
         """Mount the API in an application; `app.extensions["broker"]` is this broker."""
+
+        def authenticate(environ: dict[str, Any]) -> Principal:
+            return vend.enter(environ, self._authenticator, self.audit, self._desk.clock())[1]
+
         blueprint = Blueprint("broker", __name__, url_prefix=url_prefix)
-        vend.register(blueprint, self._desk, self._authenticator)
-        operations.register(
-            blueprint,
-            self.readiness,
-            self._metrics.exposition,
-            lambda environ: vend.authenticate(self._authenticator, environ, self._desk.clock()),
-        )
+        vend.register(blueprint, self._desk, self._authenticator, self.audit)
+        operations.register(blueprint, self.readiness, self.metrics.exposition, authenticate)
         scripts.register(blueprint)
-        documentation.register(blueprint, self._desk, self._authenticator, anonymous=self._anonymous)
+        documentation.register(blueprint, self._desk, authenticate, anonymous=self._anonymous)
         cross_origin.register(blueprint, self._cors_origins)
-        problems.register(blueprint)
+        problems.register(blueprint, self.audit)
         app.register_blueprint(blueprint)
         app.extensions["broker"] = self
 
@@ -139,13 +158,28 @@ class Broker:
         `ask` is what a request's body would hold, and `vend`: `{"vend": "url", "inputs": {"ext": "png"}}`. Raises
         RequestError or UpstreamError.
         """
-        return self._desk.vend(route, parse_named_ask(ask), principal)
+        desk = self._desk
+        visit = self.audit.visit(desk.clock(), principal=principal)
+        with self.audit.refusals(visit):
+            visit.ask = asked = parse_named_ask(ask)
+            visit.vend = asked.vend
+            visit.route = desk.find(route, principal).name
+            grant = desk.vend(route, asked, principal)
+        self.audit.granted(visit, grant)
+        return grant
 
     def vend_many(self, route: str, asks: Sequence[Mapping[str, Any]], principal: Principal) -> list[Outcome]:
         """A grant or a refusal for each of up to 1,000 asks, in their order. Raises RequestError for the whole."""
         desk = self._desk
-        found, now = desk.find(route, principal), desk.clock()
-        return vend_many(desk, found, parse_batch({"asks": list(asks)}), found.admit(principal), principal, now)
+        visit = self.audit.visit(desk.clock(), principal=principal)
+        visit.vend = BATCH
+        with self.audit.refusals(visit):
+            found = desk.find(route, principal)
+            visit.route = found.name
+            claims, parsed = found.admit(principal), parse_batch({"asks": list(asks)})
+            outcomes = vend_many(desk, found, parsed, claims, principal, visit.now)
+        self.audit.settled(visit, parsed, outcomes)
+        return outcomes
 
     def readiness(self) -> operations.Readiness:
         """What `/readyz` tells. The first question starts the first load of the JWKS."""

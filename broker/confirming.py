@@ -26,6 +26,7 @@ class Confirmation:
     content_length: int
     etag: str
     problems: tuple[str, ...]
+    credential: Credential
 
 
 def confirm(route: Route, order: Order, credential: Credential, now: int, send: Send) -> Confirmation:
@@ -40,7 +41,7 @@ def confirm(route: Route, order: Order, credential: Credential, now: int, send: 
         raise NotFound("object_not_found", f"there is no object {quoted(request.key)}")
     if answer.status != 200:
         raise UpstreamError("cos_refused", f"COS answered HEAD with {answer.status}")
-    return _confirmation(route, request.key, answer)
+    return _confirmation(route, request.key, answer, credential)
 
 
 def head(request: Request, credential: Credential, now: int, send: Send) -> Answer:
@@ -49,8 +50,9 @@ def head(request: Request, credential: Credential, now: int, send: Send) -> Answ
     return send("HEAD", url, {}, timeout_seconds=TIMEOUT_SECONDS)
 
 
-def _confirmation(route: Route, key: str, answer: Answer) -> Confirmation:
+def _confirmation(route: Route, key: str, answer: Answer, credential: Credential) -> Confirmation:
     content_type = answer.headers.get("content-type", "")
     length = int(answer.headers.get("content-length") or 0)
     problems = route.content.problems(content_type, length)
-    return Confirmation(route.document.bucket, key, content_type, length, answer.headers.get("etag", ""), problems)
+    etag = answer.headers.get("etag", "")
+    return Confirmation(route.document.bucket, key, content_type, length, etag, problems, credential)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from broker.errors import RateLimited, UpstreamUnavailable
@@ -86,7 +87,7 @@ class Rates:
 
     def take(self, units: int, payer: Rated, route: str, rate: Rate | None) -> None:
         """Take so many signed requests on a route that has this rate, or none. Raises RateLimited."""
-        rated = dict(_rated(payer, route, rate))
+        rated = _rated(payer.key_id, payer.sub, payer.rate, route, rate)
         for whose, quota in rated.items():
             if units > quota.rate.units:
                 message = f"the rate of {whose} is {quota.rate}: a call that needs {units} can never be served"
@@ -94,7 +95,7 @@ class Rates:
         if units and not self._quotas.take(units, *rated.values()):
             raise self._refusal(units, rated)
 
-    def _refusal(self, units: int, rated: dict[str, Quota]) -> RateLimited:
+    def _refusal(self, units: int, rated: Mapping[str, Quota]) -> RateLimited:
         """When all of it will be to be had, which only who is refused need know."""
         waits = []
         for whose, quota in rated.items():
@@ -106,13 +107,19 @@ class Rates:
         return RateLimited(message, retry_after_seconds=seconds)
 
 
-def _rated(payer: Rated, route: str, rate: Rate | None) -> Iterator[tuple[str, Quota]]:
+@lru_cache(maxsize=1024)
+def _rated(
+    key_id: str | None, sub: str | None, key_rate: Rate | None, route: str, rate: Rate | None
+) -> Mapping[str, Quota]:
+    """Whose rates a call takes from; remembered, since the same callers come again and again."""
+    rated = {}
     if rate is not None:
         # Callers without key and `sub` are one principal: what else tells them apart is their own word.
-        who = _hashed(f"{payer.key_id or ''}/{payer.sub or ''}")
-        yield "this principal on this route", Quota(f"principal/{route}/{who}", rate)
-    if payer.rate is not None:
-        yield "this API key", Quota(f"key/{payer.key_id}", payer.rate)
+        who = _hashed(f"{key_id or ''}/{sub or ''}")
+        rated["this principal on this route"] = Quota(f"principal/{route}/{who}", rate)
+    if key_rate is not None:
+        rated["this API key"] = Quota(f"key/{key_id}", key_rate)
+    return rated
 
 
 def _hashed(name: str) -> str:

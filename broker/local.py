@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from broker.credentials.sealing import KEY_BYTES
@@ -160,10 +160,15 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
 
 
 @contextlib.contextmanager
-def serving(environ: Mapping[str, str], port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m broker serve` with this environment, ready. Raises ConfigurationError if it ends instead."""
+def serving(
+    environ: Mapping[str, str], port: int, *options: str, stderr: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m broker serve` with this environment, ready. Raises ConfigurationError if it ends instead.
+
+    `stderr` is where its lines go; by default to ours.
+    """
     command = [sys.executable, "-m", "broker", "serve", "--port", str(port), "--drain-delay", "0", *options]
-    process = subprocess.Popen(command, env=dict(environ))  # noqa: S603  our own interpreter
+    process = subprocess.Popen(command, env=dict(environ), stderr=stderr)  # noqa: S603  our own interpreter
     try:
         _await(lambda: _status(f"http://127.0.0.1:{port}/readyz") == 200, process, "the broker")
         yield process
@@ -216,5 +221,5 @@ def inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("BROKER_", "TENCENTCLOUD_", "TKE_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(("BROKER_", "TENCENTCLOUD_", "TKE_", "OTEL_")) and not name.lower().endswith("_proxy")
     }

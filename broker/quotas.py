@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import floor
 from typing import NamedTuple
 
@@ -22,13 +23,14 @@ from broker.rates import Rate
 IN_MEMORY = 100_000  # windows; beyond them the ones that were asked for longest ago are forgotten
 
 
-class Quota(NamedTuple):
+@dataclass(frozen=True)
+class Quota:
     """What one name may have. Another rate of the same name is counted anew."""
 
     name: str
     rate: Rate
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What it is counted under."""
         return f"{self.name}/{self.rate.units}/{self.rate.seconds}"
@@ -130,6 +132,11 @@ class _Window:
     previous: int = 0
     current: int = 0
 
+    def room(self, rate: Rate, now: float) -> int:
+        if not self.previous:
+            return rate.units - self.current
+        return _reading(self, rate, now).room(rate)
+
 
 class _Memory:
     """Counts of one process, by the same rule.
@@ -144,10 +151,12 @@ class _Memory:
 
     def take(self, units: int, quotas: tuple[Quota, ...], now: float) -> bool:
         with self._lock:
-            windows = [self._window(quota, now) for quota in quotas]
-            for quota, window in zip(quotas, windows, strict=True):
-                if _reading(window, quota.rate, now).room(quota.rate) < units:
+            windows = []
+            for quota in quotas:
+                window = self._window(quota, now)
+                if window.room(quota.rate, now) < units:
                     return False
+                windows.append(window)
             for window in windows:
                 window.current += units
             return True
@@ -158,7 +167,10 @@ class _Memory:
 
     def _window(self, quota: Quota, now: float) -> _Window:
         key, seconds = quota.key, quota.rate.seconds
-        window = self._windows.get(key)
+        try:
+            window = self._windows[key]  # `get` would look twice
+        except KeyError:
+            window = None
         if window is None or now >= window.begun_at + 2 * seconds:
             window = self._windows[key] = _Window(now)
         elif now >= window.begun_at + seconds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ _SOURCE = "environment"
 VARIABLES = "POLICY_"  # what policy files may name begins so
 _LATER = ("BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
 _NOT_SUPPORTED = "is not supported by this version of the broker"
+_TRACING = ("opentelemetry.instrumentation.flask", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _LEVELS = ("debug", "info", "warning", "error")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
 
@@ -60,6 +62,7 @@ class Settings:
     log_format: str
     metrics_folder: str
     policy_variables: Mapping[str, str]
+    tracing: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> Settings:
@@ -96,6 +99,7 @@ class Settings:
             log_format=reader.choice("BROKER_LOG_FORMAT", "json", ("json", "console")),
             metrics_folder=reader.text("PROMETHEUS_MULTIPROC_DIR"),
             policy_variables=reader.beginning_with(VARIABLES),
+            tracing=reader.tracing("OTEL_EXPORTER_OTLP_ENDPOINT"),
         )
         reader.check_pairs(settings, serving=serving)
         reader.check_unknown()
@@ -182,6 +186,12 @@ class _Reader:
             return ()
         return texts
 
+    def tracing(self, name: str) -> bool:
+        wanted = bool(self.text(name))
+        if wanted and not all(map(_installed, _TRACING)):
+            self.refuse(name, "needs the extra `otel`, which is not installed: pip install 'cos-broker[otel]'")
+        return wanted
+
     def jwt(self) -> JwtSettings | None:
         names = ("BROKER_JWT_JWKS", "BROKER_JWT_ISSUER", "BROKER_JWT_AUDIENCE")
         jwks, issuer, audience = (self.text(name) for name in names)
@@ -231,6 +241,13 @@ class _Reader:
                 continue
             close = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
             self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is what it is part of
+        return False
 
 
 def _shown(value: str) -> str:

@@ -25,6 +25,7 @@ from broker.policy.uploads import Step
 BACKDATE_SECONDS = 60
 
 
+# Each kind of grant names the credential behind it, for whoever keeps the books.
 class UrlGrant(NamedTuple):
     """A pre-signed URL; `headers` is all that the client must send besides Host."""
 
@@ -36,6 +37,7 @@ class UrlGrant(NamedTuple):
     key: str
     expires_in: int
     expires_at: int
+    credential: Credential
 
     def __repr__(self) -> str:
         return f"UrlGrant({self.method} {self.key!r} of {self.bucket}, expires_at={self.expires_at})"
@@ -54,6 +56,7 @@ class SignatureGrant:
     key: str
     expires_in: int
     expires_at: int
+    credential: Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class FormGrant:
     key: str
     expires_in: int
     expires_at: int
+    credential: Credential
 
 
 class SignedRequest(NamedTuple):
@@ -101,6 +105,7 @@ class StepGrant:
     part_bytes: int
     expires_in: int
     expires_at: int
+    credential: Credential
 
 
 Grant = UrlGrant | SignatureGrant | KeysGrant | FormGrant | StepGrant
@@ -171,6 +176,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
             key=request.key or BUCKET,
             expires_in=window.valid_until - now,
             expires_at=window.valid_until,
+            credential=credential,
         )
     url = credential.signer.presigned_url(request, window)
     check_length(len(url))  # the order was checked with a token of usual length
@@ -183,6 +189,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         key=request.key or BUCKET,
         expires_in=window.valid_until - now,
         expires_at=window.valid_until,
+        credential=credential,
     )
 
 
@@ -194,6 +201,7 @@ def _form(order: Order, form: Form, credential: Credential, now: int) -> FormGra
         key=form.key,
         expires_in=window.valid_until - now,
         expires_at=window.valid_until,
+        credential=credential,
     )
 
 
@@ -203,7 +211,8 @@ def _step(order: Order, step: Step, credential: Credential, now: int) -> StepGra
         url = signer.presigned_url(part.request, window)
         check_length(len(url))
         signed.append(SignedRequest(part.request.method, url, part.headers, part.number))
-    return StepGrant(step.key, step.name, tuple(signed), step.part_bytes, window.valid_until - now, window.valid_until)
+    requests, expires_in = tuple(signed), window.valid_until - now
+    return StepGrant(step.key, step.name, requests, step.part_bytes, expires_in, window.valid_until, credential)
 
 
 def _window(order: Order, now: int) -> Window:

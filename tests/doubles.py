@@ -83,8 +83,9 @@ class IssuerDouble:
             assert self.gate.wait(10)
         if isinstance(answer, BaseException):
             raise answer
-        token = self.token.format(number)
-        return Credential(f"AKID{number}", f"KEY{number}", token, now, now + answer, f"request-{number}")
+        secrets = (f"AKID{number}", f"KEY{number}", self.token.format(number))
+        dies_at, request_id, fingerprint = now + answer, f"request-{number}", self.fingerprint(scope)
+        return Credential(*secrets, now, dies_at, request_id, fingerprint=fingerprint)
 
 
 class Threads:
@@ -105,10 +106,10 @@ class Threads:
         except Exception as error:
             self.results[n] = error
 
-    def join(self) -> list[Any]:
+    def join(self, seconds: float = 15) -> list[Any]:
         """All results, once all are there."""
         for thread in self._threads:
-            thread.join(15)
+            thread.join(seconds)
             assert not thread.is_alive()
         return self.results
 

@@ -40,7 +40,21 @@ TABLE = {
     "broker/fleet/topology.py": (),
     "broker/quotas.py": ("broker.fleet", "broker.rates"),
     "broker/limits.py": ("broker.quotas", "broker.rates", "broker.fleet", "broker.errors"),
-    "broker/metrics.py": ("broker.policy.catalog",),
+    "broker/tracing.py": (),
+    "broker/metrics.py": ("broker.policy.catalog", "broker.errors"),
+    "broker/audit/": (
+        "broker.audit",
+        "broker.batching",
+        "broker.vending",
+        "broker.confirming",
+        "broker.metrics",
+        "broker.logs",
+        "broker.policy.asks",
+        "broker.cos.requests",
+        "broker.credentials.credential",
+        "broker.errors",
+        "broker.identity.principals",
+    ),
     "broker/reloading.py": ("broker.policy.catalog",),
     "broker/credentials/": ("broker.credentials", "broker.cos", "broker.errors", "broker.fleet", "broker.limits"),
     "broker/confirming.py": ("broker.policy", "broker.credentials", "broker.cos", "broker.errors"),
@@ -62,6 +76,7 @@ TABLE = {
     ),
     "broker/web/": (
         "broker.web",
+        "broker.audit",
         "broker.vending",
         "broker.batching",
         "broker.confirming",
@@ -121,7 +136,8 @@ TABLE = {
 
 # Library: the only rooms that may import it.
 OWNERS = {
-    "flask": ("broker/web/", "broker/app.py", "broker/serving.py"),
+    "flask": ("broker/web/", "broker/app.py", "broker/serving.py", "broker/tracing.py"),
+    "opentelemetry": ("broker/tracing.py",),
     "werkzeug": ("broker/web/", "broker/app.py", "broker/emulator/"),
     "redis": ("broker/fleet/connection.py",),
     "limits": ("broker/quotas.py",),
@@ -147,7 +163,7 @@ OWNERS = {
     "broker.local": ("broker/demo.py",),
     "broker.cos.client": ("broker/cos/client.py", "broker/probing/", "broker/confirming.py", "broker/vending.py"),
     "broker.probing": ("broker/probing/", "broker/cli/"),
-    "broker.logs": ("broker/app.py", "broker/serving.py", "broker/cli/"),
+    "broker.logs": ("broker/app.py", "broker/audit/", "broker/serving.py", "broker/cli/"),
 }
 
 # What is read from the process: the only rooms that may.
@@ -260,7 +276,8 @@ def test_what_an_import_loads():
         "import sys, broker\n"
         "heavy = {'flask', 'redis', 'tencentcloud', 'broker.emulator'} & set(sys.modules)\n"
         "import broker.app, broker.serving\n"
-        "print(sorted(heavy), 'broker.emulator' in sys.modules, 'broker.local' in sys.modules)\n"
+        "extra = {'opentelemetry', 'broker.tracing'} & set(sys.modules)\n"
+        "print(sorted(heavy | extra), 'broker.emulator' in sys.modules, 'broker.local' in sys.modules)\n"
     )
     told = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert told.stdout == "[] False False\n"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from broker import logs
 
@@ -117,6 +120,79 @@ def test_other_secrets(text):
 def test_readable(text):
     """What is no secret stays as it is."""
     assert logs.redact(text) == text
+
+
+PIECES = [
+    "q-signature",
+    "Authorization",
+    "token",
+    "sign",
+    "=",
+    ": ",
+    ", ",
+    " ",
+    "%3D",
+    "%253d",
+    '"',
+    "'",
+    ">",
+    "<",
+    "\r\n\r\n",
+    "Bearer",
+    "eyJ",
+    ".",
+    "...",
+    "://",
+    "@",
+    "/",
+    "a",
+    "ab_-",
+    "A" * 8,
+    "b" * 43,
+    JWT,
+    "é",
+    "\u2028",
+    "\\",
+    "&",
+    "bff",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+@settings(max_examples=2000, deadline=None)
+def test_short_way(text):
+    """What is let pass at a glance is what a thorough look would let pass."""
+    assert logs.redact(text) == logs.thoroughly_redacted(text)
+
+
+@pytest.mark.parametrize("cut", [35, 20, 8])
+def test_cut_api_key(cut):
+    """What a message has cut off a key is hidden as well."""
+    assert PLAIN[:8] not in logs.redact(f"got 'bff.{(PLAIN * 2)[:cut]}...'")
+
+
+@pytest.mark.parametrize("name", ["q-signature", "x-cos-security-token"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\\r\\n"])
+def test_form(name, end):
+    """The fields of a form as they go over the wire, and as a repr shows them."""
+    text = f'form-data; name="{name}"{end}{end}{PLAIN}{end}--x{end}form-data; name="file"{end}{end}hello'
+    hidden = logs.redact(text)
+    assert PLAIN not in hidden
+    assert "hello" in hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<TmpSecretKey>{PLAIN}</TmpSecretKey><Token>{PLAIN}</Token>",
+        f"environ({{'BROKER_CACHE_KEYS': '{PLAIN}', 'TENCENTCLOUD_SECRET_KEY': '{PLAIN}'}})",
+        f"redis://h:6379/0?password={PLAIN}",
+        f"Redis(password='{PLAIN}')",
+    ],
+)
+def test_wherever_they_stand(text):
+    """Elements of XML, variables of an environment, passwords by name."""
+    assert PLAIN not in logs.redact(text)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +359,38 @@ def test_lines_of_the_console_form(configure, text):
     lines = told()
     assert len(lines) == 1
     assert lines[0].isprintable()
+
+
+class TestBrokenStderr:
+    """Whoever logs does not fail for it, and each line that is lost is told of."""
+
+    @pytest.mark.parametrize("way", ["closed pipe", "full disk", "closed file"])
+    def test_lines(self, logging_restored, way):
+        """However it broke."""
+        handler, lost = logs.configure("info", "json"), []
+        handler.lost = lost.append
+        if way == "closed pipe":
+            reading, writing = os.pipe()
+            os.close(reading)
+            stream = os.fdopen(writing, "w")
+        else:
+            stream = open("/dev/full", "w")  # noqa: SIM115  closed below
+        if way == "closed file":
+            stream.close()
+        handler.setStream(stream)
+        try:
+            logging.getLogger("x").info("one")
+            logging.getLogger("x").info("two")
+        finally:
+            handler.stream = sys.stderr
+            stream.close()
+        assert lost == [1, 1]
+
+    def test_whole_stderr(self, configure):
+        """Its allowed twin: none is lost."""
+        told = configure()
+        logging.getLogger("x").info("one")
+        assert len(told()) == 1
 
 
 def test_stderr(configure, capsys):

@@ -19,6 +19,7 @@ import pytest
 
 from broker.emulator.faults import Fault
 from broker.local import free_port, send, serving
+from tests.doubles import Threads
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
@@ -118,6 +119,32 @@ def test_requests(served, process_environ):
     assert len(second.stderr.splitlines()) == 1
     assert str(served.port) in second.stderr
     assert served.process.poll() is None
+
+
+def test_audit_lines(process_environ, identities, emulator, tmp_path):
+    """A thousand asks of two workers, many at once, leave a thousand lines, and none is torn."""
+    port, read = free_port(), tmp_path / "lines"
+    token = f"Bearer {identities.token('u1', int(time.time()))}"
+    environ = process_environ(BROKER_LOG_LEVEL="info")
+    keys = [f"files/u1/{'ä' * 80}-{number}" for number in range(1000)]
+    asks = [{"vend": "url", "method": "GET", "key": f"files/u1/batch-{number}"} for number in range(100)]
+
+    def ask(thread: int) -> None:
+        headers = {"Content-Type": "application/json", "Authorization": token}
+        for key in keys[thread::10]:
+            body = json.dumps({"method": "GET", "key": key}).encode()
+            assert send("POST", f"http://127.0.0.1:{port}/v1/private-files/url", headers, body)[0] == 200
+        body = json.dumps({"asks": asks}).encode()
+        assert send("POST", f"http://127.0.0.1:{port}/v1/private-files/batch", headers, body)[0] == 200
+
+    with read.open("wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as pipe:
+        with serving(environ, port, "--workers", "2", stderr=pipe.stdin):
+            assert [found for found in Threads(10, ask).join(60) if found is not None] == []
+        pipe.stdin.close()
+    lines = [json.loads(line) for line in read.read_text().splitlines()]
+    granted = [line for line in lines if line["logger"] == "broker.audit"]
+    assert sorted(line["key"] for line in granted if "item" not in line) == sorted(keys)
+    assert sorted(line["item"] for line in granted if "item" in line) == sorted(list(range(100)) * 10)
 
 
 def test_sigterm(served, emulator):

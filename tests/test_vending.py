@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.credentials.credential import Credential
 from broker.errors import BrokerError, Forbidden, NotFound, Refused, Unauthenticated, UpstreamUnavailable
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.limits import Rates
@@ -169,6 +170,7 @@ class TestUrl:
             key="files/u1/a b.txt",
             expires_in=300,
             expires_at=NOW + 300,
+            credential=Credential("AKID1", "KEY1", "TOKEN1", NOW, NOW + 1800, "request-1"),
         )
 
     @pytest.mark.parametrize("seconds", [1, 300, 900])
@@ -249,6 +251,7 @@ class TestSignature:
             key="files/u1/a b.txt",
             expires_in=300,
             expires_at=NOW + 300,
+            credential=Credential("AKID1", "KEY1", "TOKEN1", NOW, NOW + 1800, "request-1"),
         )
 
     def test_no_params(self, world):

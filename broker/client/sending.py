@@ -16,7 +16,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from broker.client.errors import NetworkError
-from broker.client.quiet import keep_quiet
+from broker.client.quiet import quiet
 from broker.client.slices import Slice
 
 Response = requests.Response
@@ -32,7 +32,6 @@ class Sender:
     """A session and the time-out, in seconds, of each step: connecting, and every wait for bytes."""
 
     def __init__(self, session: Session | None, timeout_seconds: float) -> None:
-        keep_quiet()
         self.session = session or _new_session()
         self.timeout_seconds = timeout_seconds
 
@@ -74,7 +73,8 @@ def blocks(party: str, response: Response) -> Iterator[bytes]:
 
 def _translated(party: str, call: Callable[[], T]) -> T:
     try:
-        return call()
+        with quiet():
+            return call()
     except _FAILURES as error:
         kind = _kind(error)
     # Outside of the handler, so that the URL in the library's error is not kept as a context.

@@ -62,7 +62,11 @@ class Lent(NamedTuple):
 
 
 class CredentialCache:
-    """Credentials by scope. `clock` tells Tencent's time in Unix seconds, `monotonic` durations."""
+    """Credentials by scope. `clock` tells Tencent's time in Unix seconds, `monotonic` durations.
+
+    `count` is told the outcome of each renewal; `found` whence an ask had its credential if STS was not asked for it
+    (`memory`, `flight`, `redis`; of others the mint tells); `waiting` gets 1 and -1 around each wait for a flight.
+    """
 
     def __init__(
         self,
@@ -74,12 +78,16 @@ class CredentialCache:
         entries: int = ENTRIES,
         draw: Callable[[], float] = lambda: random.uniform(-SPREAD, SPREAD),  # noqa: S311  no secret
         count: Callable[[str], None] = lambda outcome: None,
+        found: Callable[[str], object] = lambda layer: None,
+        waiting: Callable[[int], object] = lambda more: None,
     ) -> None:
         self._mint = mint
         self._clock = clock
         self._monotonic = monotonic
         self._draw = draw
         self._count = count
+        self._found = found
+        self._waiting = waiting
         # By the monotonic clock, so that no step of the other empties it.
         self._memory: TLRUCache[Scope, Entry] = TLRUCache(
             entries, ttu=lambda scope, entry, now: entry.dies_at, timer=monotonic
@@ -107,6 +115,7 @@ class CredentialCache:
             found = self._find(scope, required_seconds, now, monotonic)
             if isinstance(found, Entry):
                 self._renew_ahead(demand, found, now, monotonic)
+                self._found("memory")
                 return Lent(found.credential, now)
             flight, leads = found
             if leads:
@@ -120,6 +129,8 @@ class CredentialCache:
                     kept = self._remembered(scope)
                 if kept is not None:  # what came from Redis may be due: this process may never be asked again in time
                     self._renew_ahead(demand, kept, now, monotonic)
+                if not leads:
+                    self._found("flight")
                 return Lent(credential, now)
             if credential is not None and leads:
                 raise _too_short(credential, required_seconds, now)
@@ -184,6 +195,7 @@ class CredentialCache:
         now = self._clock()
         if found is not None:
             if usable(found.expires_at, demand.required_seconds, now):
+                self._found("redis")
                 self._land(flight, demand, found)
                 return flight
             with self._lock:  # too old for this ask, but not for every other
@@ -236,6 +248,15 @@ class CredentialCache:
         self._memory[demand.scope] = Entry(credential, due, self._monotonic() + credential.expires_at - now)
 
     def _landed(self, flight: Flight, scope: Scope, deadline: float, *, leads: bool) -> Credential | None:
+        if flight.done():
+            return self._outcome(flight, scope, deadline, leads=leads)
+        self._waiting(1)
+        try:
+            return self._outcome(flight, scope, deadline, leads=leads)
+        finally:
+            self._waiting(-1)
+
+    def _outcome(self, flight: Flight, scope: Scope, deadline: float, *, leads: bool) -> Credential | None:
         try:
             return flight.result(timeout=max(deadline - self._monotonic(), 0))
         except RateLimited:

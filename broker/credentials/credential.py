@@ -9,7 +9,10 @@ from broker.cos.signing import Signer
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One temporary credential. Instants are Unix seconds; `request_id` is STS's, for its support."""
+    """One temporary credential. Instants are Unix seconds; `request_id` is STS's, for its support.
+
+    `fingerprint` is the scope's that it was made for, where it is known.
+    """
 
     secret_id: str
     secret_key: str = field(repr=False)
@@ -17,6 +20,7 @@ class Credential:
     issued_at: int
     expires_at: int
     request_id: str
+    fingerprint: str = field(default="", compare=False, kw_only=True)
     signer: Signer = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

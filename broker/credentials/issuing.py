@@ -117,4 +117,5 @@ class Issuer:
             issued_at=asked_at,
             expires_at=lifetimes.expiry(answer.expired_time, asked_at, scope.duration_seconds),
             request_id=answer.request_id,
+            fingerprint=self.fingerprint(scope),
         )

@@ -61,7 +61,11 @@ class _NotAsked(Exception):
 
 
 class Mint:
-    """Obtains credentials for one process. `clock` tells Tencent's time, `monotonic` durations; `wait` sleeps."""
+    """Obtains credentials for one process. `clock` tells Tencent's time, `monotonic` durations; `wait` sleeps.
+
+    `found` is told where each credential that was asked for came from, `redis` or `sts`; `broken` is told True when
+    STS stops answering, and False when it answers again.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,9 @@ class Mint:
         clock: Callable[[], int],
         monotonic: Callable[[], float],
         wait: Callable[[float], object],
+        *,
+        found: Callable[[str], object] = lambda layer: None,
+        broken: Callable[[bool], object] = lambda opened: None,
     ) -> None:
         self._issuer = issuer
         self._store = store
@@ -78,12 +85,13 @@ class Mint:
         self._clock = clock
         self._monotonic = monotonic
         self._wait = wait
+        self._found = found
         self._lock = threading.Lock()
         self._failures: TLRUCache[str, tuple[Failure, float]] = TLRUCache(
             _REMEMBERED, ttu=lambda name, kept, now: kept[1], timer=monotonic
         )
         # A source that does not answer is tried once in so long: threads are for those who can be served.
-        self._breaker = Breaker(PASSING_SECONDS, PASSING_SECONDS, _TROUBLE_SECONDS)
+        self._breaker = Breaker(PASSING_SECONDS, PASSING_SECONDS, _TROUBLE_SECONDS, broken)
 
     @property
     def troubled(self) -> bool:
@@ -118,6 +126,7 @@ class Mint:
             except Unavailable:
                 return self._issue(scope, fingerprint, None, payer, renewal=False)
             if shared.credential is not None:
+                self._found("redis")
                 return shared.credential
             if shared.leased:
                 return self._issue(scope, fingerprint, token, payer, renewal=False)
@@ -176,6 +185,8 @@ class Mint:
         except _NotAsked as error:
             raise error.reason from None
         self._tell(lambda store: store.publish(fingerprint, token, credential, scope.outline(), self._clock()))
+        if not renewal:
+            self._found("sts")
         return credential
 
     @contextlib.contextmanager

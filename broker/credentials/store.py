@@ -144,7 +144,7 @@ class CredentialStore:
             for name, value in zip(batch, self._values(batch), strict=True):
                 fingerprint = name.decode()[len("broker:{") : -len("}:credential")]
                 plaintext = self._open("credential", fingerprint, value)
-                opened = (_parse(plaintext), _parse_outline(plaintext)) if plaintext is not None else None
+                opened = (_parse(plaintext, fingerprint), _parse_outline(plaintext)) if plaintext is not None else None
                 yield Listed(fingerprint, opened)
 
     def forget(self, fingerprints: Iterable[str]) -> int:
@@ -208,7 +208,7 @@ class CredentialStore:
 
     def _credential(self, fingerprint: str, value: object) -> Credential | None:
         plaintext = self._open("credential", fingerprint, value)
-        return _parse(plaintext) if plaintext is not None else None
+        return _parse(plaintext, fingerprint) if plaintext is not None else None
 
     def _failure(self, fingerprint: str, value: object) -> Failure | None:
         plaintext = self._open("failure", fingerprint, value)
@@ -250,8 +250,8 @@ def _serialise(credential: Credential, outline: Outline) -> bytes:
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _parse(plaintext: bytes) -> Credential:
-    return Credential(*json.loads(plaintext)[:6])
+def _parse(plaintext: bytes, fingerprint: str) -> Credential:
+    return Credential(*json.loads(plaintext)[:6], fingerprint=fingerprint)
 
 
 def _parse_outline(plaintext: bytes) -> Outline:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 
 class Breaker:
     """Lets calls through until one fails; from then on one probe at a time. Instants are of a monotonic clock.
 
     The first probe comes `pause_seconds` after the failure; one that says nothing counts as lost after `probe_seconds`.
-    A failure is forgotten after `memory_seconds`. No lock is held while a call is made.
+    A failure is forgotten after `memory_seconds`. No lock is held while a call is made. `tell` is told True when it
+    opens and False when it closes.
     """
 
-    def __init__(self, pause_seconds: float, probe_seconds: float, memory_seconds: float = math.inf) -> None:
+    def __init__(
+        self,
+        pause_seconds: float,
+        probe_seconds: float,
+        memory_seconds: float = math.inf,
+        tell: Callable[[bool], object] = lambda opened: None,
+    ) -> None:
         self._pause_seconds = pause_seconds
         self._probe_seconds = probe_seconds
         self._memory_seconds = memory_seconds
+        self._tell = tell
         self._forgotten_at = 0.0
         self._lock = threading.Lock()
         self._next_probe: float | None = None
@@ -50,6 +59,8 @@ class Breaker:
     def failed(self, now: float) -> None:
         """A call has failed."""
         with self._lock:
+            if self._next_probe is None:
+                self._tell(True)
             self._next_probe = now + self._pause_seconds
             self._forgotten_at = now + self._memory_seconds
 
@@ -57,4 +68,6 @@ class Breaker:
         """A call has been answered."""
         if self._next_probe is not None:
             with self._lock:
+                if self._next_probe is not None:
+                    self._tell(False)
                 self._next_probe = None

@@ -68,9 +68,11 @@ class Connection:
         topology: Topology,
         monotonic: Callable[[], float],
         count: Callable[[str], None] = lambda kind: None,
+        broken: Callable[[bool], object] = lambda opened: None,
     ) -> None:
         self._topology = topology
         self._monotonic = monotonic
+        self._broken = broken
         self._breakers: dict[Server, Breaker] = {}
         self._clients: dict[Server, Client] = {}
         self._map = cluster.EMPTY
@@ -197,7 +199,7 @@ class Connection:
 
     def _breaker(self, server: Server) -> Breaker:
         breaker = self._breakers.get(server)
-        return breaker or self._breakers.setdefault(server, Breaker(PAUSE_SECONDS, PAUSE_SECONDS))
+        return breaker or self._breakers.setdefault(server, Breaker(PAUSE_SECONDS, PAUSE_SECONDS, tell=self._broken))
 
     def _client(self, server: Server) -> Client:
         return self._clients.get(server) or self._clients.setdefault(server, _client(self._topology, server))

@@ -8,40 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from broker.errors import CODES
 from broker.policy.asks import STEPS
 
 Schema = dict[str, Any]
-
-# Every code of a problem, by status.
-CODES: Mapping[int, tuple[str, ...]] = {
-    400: ("malformed_json", "invalid_request"),
-    401: ("unauthenticated",),
-    403: ("principal_not_allowed",),
-    404: ("not_found", "route_not_found", "object_not_found"),
-    405: ("method_not_allowed",),
-    413: ("request_too_large",),
-    415: ("unsupported_media_type",),
-    422: (
-        "vend_not_allowed",
-        "method_not_allowed_by_policy",
-        "bucket_not_allowed",
-        "key_not_allowed",
-        "input_not_allowed",
-        "content_type_not_allowed",
-        "content_too_large",
-        "header_required",
-        "header_not_allowed",
-        "param_required",
-        "param_not_allowed",
-        "expires_too_long",
-        "url_too_long",
-        "batch_too_large",
-    ),
-    429: ("rate_limited",),
-    500: ("internal_error",),
-    502: ("sts_refused", "cos_refused"),
-    503: ("sts_unavailable", "lifetime_unavailable", "identity_unavailable"),
-}
 
 _TEXT: Schema = {"type": "string"}
 _BYTES: Schema = {"type": "integer", "minimum": 0}

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from broker import vending
-from broker.identity.principals import Authenticator
+from broker.identity.principals import Principal
 from broker.policy.catalog import Catalog
 from broker.web import docs_page, openapi, problems, vend
 
@@ -38,7 +38,9 @@ class _Texts:
         return texts[names]
 
 
-def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator, *, anonymous: bool) -> None:
+def register(
+    blueprint: Blueprint, desk: vending.Desk, authenticate: Callable[[dict[str, Any]], Principal], *, anonymous: bool
+) -> None:
     """Add `/openapi.json` and `/docs` to a blueprint; `anonymous`: callers without credentials are let in."""
     prefix = blueprint.url_prefix or ""
     generic = openapi.generic(prefix, anonymous=anonymous)
@@ -49,7 +51,7 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         def show() -> Response:
             if not any(name in request.environ for name in _IDENTITY):
                 return problems.respond(stranger, content_type=content_type, answer=answer)
-            principal = vend.authenticate(authenticator, request.environ, desk.clock())
+            principal = authenticate(request.environ)
             catalog = desk.catalog()
             names = tuple(name for name, route in catalog.routes.items() if vend.admits(route, principal))
             return problems.respond(texts.of_routes(catalog, names), content_type=content_type, answer=answer)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from broker.errors import CODES
 from broker.policy import ask_schemas, route_schemas
 from broker.policy.asks import ASKS, BATCHED
 from broker.policy.fields import NAME
 from broker.policy.routes import Route
-from broker.web.answer_schemas import CODES, SCHEMAS, grant_name
+from broker.web.answer_schemas import SCHEMAS, grant_name
 
 Part = dict[str, Any]
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from broker.audit.outcomes import Audit
+from broker.audit.visits import Visit
 from broker.errors import BrokerError, FieldError, MethodNotAllowed, RateLimited, RequestError, UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
 _ERRORS = 100  # a body of nothing but mistakes brings no answer larger than itself
-_REQUEST_ID_KEY = "broker.request_id"
+_REQUEST_ID_KEY, _VISIT_KEY = "broker.request_id", "broker.visit"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
 
@@ -68,38 +70,47 @@ def respond(
     return answer(body, status, headers)
 
 
-def register(target: Flask | Blueprint) -> None:
-    """Give every error of an application (or of our blueprint alone) the one shape."""
+def arrived(environ: dict[str, Any], audit: Audit, now: int) -> Visit:
+    """The visit of a request that has just come, for whoever answers it or has to refuse it."""
+    visit = environ[_VISIT_KEY] = audit.visit(now, request_id(environ))
+    return visit
+
+
+def register(target: Flask | Blueprint, audit: Audit) -> None:
+    """Give every error of an application (or of our blueprint alone) the one shape, and its line."""
+
+    def of_broker_error(error: BrokerError) -> Response:
+        response = _problem(
+            audit, error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ()
+        )
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = error.allowed
+        if isinstance(error, RateLimited | UpstreamUnavailable):
+            response.headers["Retry-After"] = str(error.retry_after_seconds)
+        return response
+
+    def of_http_exception(error: HTTPException) -> Response:
+        status = error.code or 500
+        if status < 400:
+            return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
+        code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
+        detail = "no such path; the API begins at /v1" if status == 404 else HTTPStatus(status).description
+        response = _problem(audit, status, code, detail or HTTPStatus(status).phrase)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = [value for name, value in error.get_headers() if name == "Allow"]
+            response.headers["Allow"] = ", ".join(allowed)
+        return response
+
+    def of_bug(error: Exception) -> Response:
+        fields = {"request_id": request_id(request.environ)}
+        logger.error("bug: %s", type(error).__name__, exc_info=error, extra={"fields": fields})
+        return _problem(audit, 500, "internal_error", "a bug of the broker: its log has this request_id")
+
     target.register_error_handler(BrokerError, of_broker_error)
-    target.register_error_handler(HTTPException, _of_http_exception)
-    target.register_error_handler(Exception, _of_bug)
-
-
-def of_broker_error(error: BrokerError) -> Response:
-    """One of our own errors as a problem."""
-    response = _problem(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = error.allowed
-    if isinstance(error, RateLimited | UpstreamUnavailable):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    if error.status in (401, 403) or error.status >= 500:
-        _note(error)
-    return response
-
-
-def _note(error: BrokerError) -> None:
-    fields = {
-        "status": error.status,
-        "code": error.code,
-        "detail": error.detail,
-        "path": request.path[:200],
-        "client": _client(request.remote_addr),
-        "request_id": request_id(request.environ),
-    }
-    level = logging.WARNING if error.status >= 500 else logging.INFO
-    logger.log(level, "%s", error.code, extra={"fields": fields})
+    target.register_error_handler(HTTPException, of_http_exception)
+    target.register_error_handler(Exception, of_bug)
 
 
 def _client(address: str | None) -> str:
@@ -110,32 +121,15 @@ def _client(address: str | None) -> str:
         return "unknown"
 
 
-def _of_http_exception(error: HTTPException) -> Response:
-    status = error.code or 500
-    if status < 400:
-        return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
-    code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
-    detail = "no such path; the API begins at /v1" if status == 404 else HTTPStatus(status).description
-    response = _problem(status, code, detail or HTTPStatus(status).phrase)
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = [value for name, value in error.get_headers() if name == "Allow"]
-        response.headers["Allow"] = ", ".join(allowed)
-    return response
-
-
-def _of_bug(error: Exception) -> Response:
-    logger.error(
-        "bug: %s", type(error).__name__, exc_info=error, extra={"fields": {"request_id": request_id(request.environ)}}
-    )
-    return _problem(500, "internal_error", "a bug of the broker: its log has this request_id")
-
-
 def problem(error: BrokerError) -> dict[str, Any]:
     """The body of one of our own errors."""
     return _body(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
 
 
-def _problem(status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
+def _problem(audit: Audit, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
+    visit: Visit = request.environ.get(_VISIT_KEY) or arrived(request.environ, audit, 0)
+    visit.path, visit.client = request.path, _client(request.remote_addr)
+    audit.refused(visit, status, code, detail)
     return respond(json.dumps(_body(status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
 
 

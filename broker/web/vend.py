@@ -11,6 +11,8 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
 from broker import vending
+from broker.audit.outcomes import Audit
+from broker.audit.visits import BATCH, Visit
 from broker.batching import vend_many
 from broker.errors import NEEDS_AUTHENTICATION, MethodNotAllowed, NotFound, RequestError, Unauthenticated, named
 from broker.identity.principals import Authenticator, Principal
@@ -19,7 +21,7 @@ from broker.policy.descriptions import describe
 from broker.policy.routes import Route
 from broker.web import messages, problems
 
-_ENDPOINTS = (*ASKS, "batch")
+_ENDPOINTS = (*ASKS, BATCH)
 
 
 class _Rest(BaseConverter):
@@ -29,37 +31,46 @@ class _Rest(BaseConverter):
     part_isolating = False
 
 
-def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator) -> None:
+def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator, audit: Audit) -> None:
     """Add the views of `/v1` to a blueprint."""
 
+    def entered() -> tuple[Visit, Principal]:
+        return enter(request.environ, authenticator, audit, desk.clock())
+
     def list_routes() -> Response:
-        principal = authenticate(authenticator, request.environ, desk.clock())
+        _, principal = entered()
         routes = [describe(route) for route in desk.catalog().routes.values() if admits(route, principal)]
         return problems.respond(json.dumps({"routes": routes}).encode())
 
     def vend(route_name: str, vend_name: str) -> Response:
-        now, environ = desk.clock(), request.environ
-        principal = authenticate(authenticator, environ, now)
+        visit, principal = entered()
         if vend_name not in ASKS:
             raise _no_path(principal)
+        visit.vend = vend_name
         route = desk.find(route_name, principal)
+        visit.route = route.name
         claims = route.admit(principal)
-        ask = messages.read_ask(environ, vend_name)
-        grant = desk.grant(route, ask, claims, principal, now)
-        return problems.respond(messages.answer(grant))
+        visit.ask = ask = messages.read_ask(request.environ, vend_name)
+        grant = desk.grant(route, ask, claims, principal, visit.now)
+        answer = messages.answer(grant)
+        audit.granted(visit, grant)
+        return problems.respond(answer)
 
     def batch(route_name: str) -> Response:
-        now, environ = desk.clock(), request.environ
-        principal = authenticate(authenticator, environ, now)
+        visit, principal = entered()
+        visit.vend = BATCH
         route = desk.find(route_name, principal)
+        visit.route = route.name
         claims = route.admit(principal)
-        asks = messages.read_batch(environ)
-        outcomes = vend_many(desk, route, asks, claims, principal, now)
-        return problems.respond(messages.answer_batch(outcomes, problems.problem))
+        asks = messages.read_batch(request.environ)
+        outcomes = vend_many(desk, route, asks, claims, principal, visit.now)
+        answer = messages.answer_batch(outcomes, problems.problem)
+        audit.settled(visit, asks, outcomes)
+        return problems.respond(answer)
 
     def no_view(rest: str | None = None) -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
-        principal = authenticate(authenticator, request.environ, desk.clock())
+        _, principal = entered()
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
         if rest is None:
@@ -88,12 +99,13 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
     blueprint.record(add_others)
 
 
-def authenticate(authenticator: Authenticator, environ: dict[str, Any], now: int) -> Principal:
-    """Who sent this request. Raises Unauthenticated, Forbidden or UpstreamUnavailable."""
-    header = environ.get
-    return authenticator.authenticate(
+def enter(environ: dict[str, Any], authenticator: Authenticator, audit: Audit, now: int) -> tuple[Visit, Principal]:
+    """The visit that a request begins, and who sent it. Raises Unauthenticated, Forbidden or UpstreamUnavailable."""
+    visit, header = problems.arrived(environ, audit, now), environ.get
+    visit.principal = principal = authenticator.authenticate(
         header("HTTP_AUTHORIZATION"), header("HTTP_X_PRINCIPAL"), header("HTTP_X_PRINCIPAL_CLAIMS"), now
     )
+    return visit, principal
 
 
 def admits(route: Route, principal: Principal) -> bool:

@@ -6,13 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.bench import batch, credentials, herd, policies, presign, rates, renewals, requests, transfers
+from tests.bench import batch, credentials, herd, policies, presign, rates, renewals, requests, transfers, watched
 from tests.bench.figures import HEADINGS, machine
 
 _SECTIONS = {
     "presign": presign.measure,
     "requests": requests.measure,
     "rates": rates.measure,
+    "watched": watched.measure,
     "policies": policies.measure,
     "batch": batch.measure,
     "credentials": credentials.measure,

@@ -17,7 +17,7 @@ from tests.bench.figures import Figure
 
 _ASKS, _PARTS, _ROUNDS = 1_000, 10_000, 15
 _MIB = 2**20
-_POLICY = {
+POLICY = {
     "vends": ["url", "multipart"],
     "methods": ["GET"],
     "bucket": "examplebucket-1250000000",
@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
     """Medians of rounds; the server has one core, we the other."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "files.json").write_text(json.dumps(_POLICY))
+        (Path(folder) / "files.json").write_text(json.dumps(POLICY))
         with local.world(Path(folder), local.free_port(), 0, BROKER_LOG_LEVEL="error") as world:
             for process in processes.family(world.broker.pid):
                 for thread in Path(f"/proc/{process}/task").iterdir():

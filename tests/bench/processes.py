@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from broker import local
 
@@ -18,12 +19,14 @@ _POLL_SECONDS = 0.01
 
 
 @contextlib.contextmanager
-def started(module: str, *arguments: str, environ: Mapping[str, str], ready: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    module: str, *arguments: str, environ: Mapping[str, str], ready: str, stderr: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m MODULE ARGUMENTS` from when the URL `ready` is answered with 200; ended with the block.
 
     Raises RuntimeError if that does not happen in time.
     """
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], env=dict(environ))
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], env=dict(environ), stderr=stderr)
     try:
         _await(lambda: _answers(ready), ready, process)
         yield process

@@ -21,7 +21,7 @@ ROUNDS, SECONDS, CONNECTIONS = 7, 2.0, 8
 def measure() -> list[Figure]:
     """Medians of rounds that alternate between the two servers, one core for them, one for us."""
     cores = sorted(os.sched_getaffinity(0))
-    with local.world(Path("policies"), local.free_port(), 0, BROKER_LOG_LEVEL="error") as world, _pinned(cores):
+    with local.world(Path("policies"), local.free_port(), 0, BROKER_LOG_LEVEL="error") as world, pinned(cores):
         token = world.identities.token("u1", int(time.time()))
         request = loader.post("/v1/avatars/url", token, samples.ASK)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
         port = int(world.url.rpartition(":")[2])
         with _bare(body) as (bare_port, bare_process):
             for process in (world.broker.pid, bare_process):
-                _pin(process, cores[0])
+                pin(process, cores[0])
             pairs = [
                 (
                     loader.rate(bare_port, request, CONNECTIONS, SECONDS),
@@ -83,7 +83,8 @@ def _starts(times: int) -> list[float]:
 
 
 @contextlib.contextmanager
-def _pinned(cores: list[int]) -> Iterator[None]:
+def pinned(cores: list[int]) -> Iterator[None]:
+    """We ourselves on the last core."""
     os.sched_setaffinity(0, cores[-1:])
     try:
         yield
@@ -91,7 +92,8 @@ def _pinned(cores: list[int]) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _pin(pid: int, core: int) -> None:
+def pin(pid: int, core: int) -> None:
+    """A process and all below it on one core."""
     for one in processes.family(pid):
         for thread in Path(f"/proc/{one}/task").iterdir():
             os.sched_setaffinity(int(thread.name), [core])

@@ -174,6 +174,19 @@ def test_no_secret_is_told(client, door, wire, emulator, make_file, connect, cap
     assert "urllib3.connectionpool" in caplog.text
 
 
+def test_log_of_others(caplog):
+    """What somebody else in the process sends is logged as ever: the client hides its own requests alone."""
+    caplog.set_level(logging.DEBUG)
+    sender, url = Sender(None, 1), f"http://127.0.0.1:{free_port()}/k?q-signature={'x' * 9}"
+    with sender.session, pytest.raises(NetworkError):
+        sender.send("COS", "GET", url, {})
+    logger = logging.getLogger("urllib3.connectionpool")
+    assert logger.filters != []
+    logger.debug("GET %s", url)
+    assert caplog.messages.count(f"GET {url}") == 1
+    assert [message for message in caplog.messages[:-1] if "x" * 9 in message] == []
+
+
 def test_signed_url_of_nobody():
     """The library's error quotes the URL; ours neither quotes it nor keeps that error."""
     sender = Sender(None, 1)

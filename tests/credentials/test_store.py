@@ -54,6 +54,7 @@ class TestKeeping:
         found = kept(store)
         assert found == credential()
         assert (found.secret_key, found.session_token, found.issued_at) == ("SECRETKEPT0", "TOKENKEPT0", NOW)
+        assert found.fingerprint == FINGERPRINT
         assert kept(store, OTHER) is None
 
     def test_all_characters(self, store):

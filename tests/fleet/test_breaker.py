@@ -89,3 +89,16 @@ def test_failures_of_calls_in_progress(breaker: Breaker) -> None:
     breaker.failed(12)
     assert admitted(breaker, 12 + PAUSE - 0.001) == 0
     assert admitted(breaker, 12 + PAUSE) == 1
+
+
+def test_told():
+    """Opening and closing are told once each, however often a call fails or succeeds in between."""
+    told: list[bool] = []
+    breaker = Breaker(5.0, 1.0, tell=told.append)
+    breaker.succeeded()
+    breaker.failed(1.0)
+    breaker.failed(2.0)
+    assert told == [True]
+    breaker.succeeded()
+    breaker.succeeded()
+    assert told == [True, False]

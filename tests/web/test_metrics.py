@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
+import logging
+import os
 import re
+import signal
 import time
+from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
+from broker import errors, logs
 from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
+from broker.errors import CODES
 from broker.identity.api_keys import new_api_key
-from broker.local import free_port, send, serving
+from broker.local import RedisServer, free_port, redis_server, send, serving
 from broker.metrics import Metrics
+from broker.policy.document import Outcome
 from tests.conftest import ACCOUNT, BUCKET
+from tests.doubles import Threads
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
+
+LAYERS = ("memory", "flight", "redis", "sts")
+
+
+@pytest.fixture
+def store() -> Iterator[RedisServer]:
+    """A Redis of our own."""
+    with redis_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -115,6 +135,166 @@ class TestWhat:
             assert {told[f'broker_renewals_total{{outcome="{name}"}}'] for name in ("left", "failed")} == {0}
             assert told['broker_renewals_total{outcome="renewed"}'] == 1
 
+    def test_outcomes(self, open_door, watcher):
+        """Grants by route and vend, refusals by route and code, each item of a batch one; an answer's time is one."""
+        door = open_door(BROKER_API_KEYS=watcher[0])
+        door.grant("avatars/url", AVATAR)
+        door.ask("avatars/url", {"inputs": {"ext": "exe"}})
+        reads = [{"vend": "download-url", "key": f"files/{sub}/a"} for sub in ("u1", "u1", "u2")]
+        door.grant("private-files/batch", {"asks": reads})
+        told = values(door.client.get("/metrics", headers=watcher[1]).text)
+        assert {name: value for name, value in told.items() if "grants" in name or "refusals" in name} == {
+            'broker_grants_total{route="avatars",vend="url"}': 1,
+            'broker_grants_total{route="private-files",vend="download-url"}': 2,
+            'broker_refusals_total{code="input_not_allowed",route="avatars"}': 1,
+            'broker_refusals_total{code="key_not_allowed",route="private-files"}': 1,
+        }
+        assert {name: value for name, value in told.items() if "answer_seconds_count" in name} == {
+            'broker_answer_seconds_count{route="avatars",vend="url"}': 2,
+            'broker_answer_seconds_count{route="private-files",vend="batch"}': 1,
+        }
+
+    def test_rate_limited(self, open_door, watcher, tmp_path):
+        """Refusals beyond a rate are counted like all others, a batch once; a watcher who may not look, too."""
+        policy = {
+            "vends": ["url"], "methods": ["GET"], "bucket": BUCKET, "region": "ap-guangzhou", "rate": "1/hour",
+            "key": "files/a",
+        }  # fmt: skip
+        folder = tmp_path / "limited"
+        folder.mkdir()
+        (folder / "one.json").write_text(json.dumps(policy))
+        door = open_door(BROKER_API_KEYS=watcher[0], BROKER_POLICIES=str(folder))
+        assert [door.ask("one/url", {}).status_code for _ in range(3)] == [200, 429, 429]
+        assert door.ask("one/batch", {"asks": [{"vend": "url"}] * 2}).status_code == 429
+        assert door.client.get("/metrics", headers=door.bearer()).status_code == 403
+        told = values(door.client.get("/metrics", headers=watcher[1]).text)
+        assert told['broker_refusals_total{code="rate_limited",route="one"}'] == 3
+        assert told['broker_refusals_total{code="principal_not_allowed",route="-"}'] == 1
+        assert told['broker_grants_total{route="one",vend="url"}'] == 1
+        assert told['broker_answer_seconds_count{route="one",vend="url"}'] == 3
+        assert told['broker_answer_seconds_count{route="one",vend="batch"}'] == 1
+
+    def test_bounded_labels(self, open_door, watcher):
+        """Names that callers make up become no series: neither routes, nor vends, nor codes."""
+        door = open_door(BROKER_API_KEYS=watcher[0])
+        paths = [f"made-up-{number}/url" for number in range(20)] + [
+            f"avatars/made-up-{number}" for number in range(20)
+        ]
+        for path in paths:
+            door.ask(path, {})
+            door.ask(path, {}, by={})
+        for made_up in ("made-up", 1, None, ["url"], {"url": 1}):
+            door.ask("avatars/batch", {"asks": [{"vend": made_up}]})
+            door.ask("avatars/url", {"method": made_up})
+        door.client.get("/made-up")
+        text = door.client.get("/metrics", headers=watcher[1]).text
+        assert "made-up" not in text
+        told = values(text)
+        assert told['broker_refusals_total{code="route_not_found",route="-"}'] == 20
+        assert told['broker_refusals_total{code="unauthenticated",route="-"}'] == 40
+        assert told['broker_refusals_total{code="not_found",route="-"}'] == 21
+
+    def test_unknown_code(self):
+        """A code out of no list of ours has one name."""
+        metrics = Metrics("")
+        metrics.refused("r", "Made.Up")
+        assert 'broker_refusals_total{code="other",route="r"} 1.0' in metrics.exposition().decode()
+
+    def test_every_code(self):
+        """What policies' tests may expect and what errors say of themselves are codes that are counted by name."""
+        said = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", errors.__doc__)) | (set(get_args(Outcome)) - {"granted"})
+        assert said - {code for codes in CODES.values() for code in codes} == set()
+
+    def test_layers(self, open_door, watcher, store):
+        """Where credentials were found: STS for the first ask, memory for the next, Redis for another process."""
+        settings = {
+            "BROKER_API_KEYS": watcher[0], "BROKER_REDIS_URL": store.url,
+            "BROKER_CACHE_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        }  # fmt: skip
+        told = []
+        for asks in (2, 1):
+            door = open_door(**settings)
+            for _ in range(asks):
+                door.grant("avatars/url", AVATAR)
+            told.append(values(door.client.get("/metrics", headers=watcher[1]).text))
+        layers = [{layer: each[f'broker_cache_hits_total{{layer="{layer}"}}'] for layer in LAYERS} for each in told]
+        assert layers == [
+            {"memory": 1, "flight": 0, "redis": 0, "sts": 1},
+            {"memory": 0, "flight": 0, "redis": 1, "sts": 0},
+        ]
+
+    def test_flight(self, open_door, watcher):
+        """Who waits for a credential is counted while it does, and afterwards as one who got it with others."""
+        door = open_door(BROKER_API_KEYS=watcher[0])
+        door.emulator.order_fault(Fault("sts", 1, delay_seconds=1))
+
+        def told() -> dict[str, float]:
+            return values(door.app.test_client().get("/metrics", headers=watcher[1]).text)
+
+        asking = Threads(
+            3, lambda n: door.app.test_client().post("/v1/avatars/url", json=AVATAR, headers=door.bearer())
+        )
+        deadline = time.monotonic() + 10
+        while told()["broker_flight_waiters"] != 3:
+            assert time.monotonic() < deadline
+        assert [answer.status_code for answer in asking.join()] == [200] * 3
+        after = told()
+        assert after["broker_flight_waiters"] == 0
+        layers = {layer: after[f'broker_cache_hits_total{{layer="{layer}"}}'] for layer in LAYERS}
+        assert layers == {"memory": 0, "flight": 2, "redis": 0, "sts": 1}
+
+    def test_remaining_life(self, ageing_door, watcher, open_door):
+        """How long the credential behind a grant still lives, by the second."""
+        door = open_door(
+            BROKER_API_KEYS=watcher[0],
+            BROKER_STS_ENDPOINT=ageing_door.settings.sts_endpoint,
+            BROKER_COS_ENDPOINT=ageing_door.settings.cos_endpoint,
+        )
+        door.grant("private-files/url", {"method": "GET", "key": "files/u1/a"})
+        door.clock.tick(500)
+        door.grant("private-files/url", {"method": "GET", "key": "files/u1/a"})
+        told = values(door.client.get("/metrics", headers=watcher[1]).text)
+        name = "broker_credential_remaining_seconds"
+        assert told[f'{name}_count{{route="private-files"}}'] == 2
+        assert abs(told[f'{name}_sum{{route="private-files"}}'] - (1800 + 1300)) <= 2
+        assert told[f'{name}_bucket{{le="1800.0",route="private-files"}}'] == 2
+        assert told[f'{name}_bucket{{le="1200.0",route="private-files"}}'] == 0
+
+    def test_redis_breaker(self, open_door, watcher, tmp_path, store):
+        """A Redis that does not answer has an open breaker, until it answers again."""
+        path = tmp_path / "redis.sock"
+        door = open_door(
+            BROKER_API_KEYS=watcher[0], BROKER_REDIS_URL=f"unix://{path}",
+            BROKER_CACHE_KEYS="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        )  # fmt: skip
+        told = []
+        for number in range(3):
+            if number == 2:
+                path.symlink_to(store.url.removeprefix("unix://"))
+            door.clock.tick(10)
+            door.grant("avatars/url", AVATAR, by=door.bearer(f"u{number}"))
+            told.append(values(door.client.get("/metrics", headers=watcher[1]).text))
+        assert [each['broker_breakers_open{dependency="redis"}'] for each in told] == [1, 1, 0]
+        assert [each['broker_breakers_open{dependency="sts"}'] for each in told] == [0, 0, 0]
+
+    def test_sts_breaker(self, open_door, watcher):
+        """An STS that does not answer has one, too."""
+        door = open_door(BROKER_API_KEYS=watcher[0], BROKER_STS_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+        assert door.ask("avatars/url", AVATAR).status_code == 503
+        told = values(door.client.get("/metrics", headers=watcher[1]).text)
+        assert told['broker_breakers_open{dependency="sts"}'] == 1
+
+    def test_lost_lines(self, open_door, watcher):
+        """Lines that stderr did not take; who asks gets an answer."""
+        door = open_door(BROKER_API_KEYS=watcher[0])
+        handler = next(one for one in logging.root.handlers if isinstance(one, logs.Handler))
+        with open("/dev/full", "w") as full:
+            handler.setStream(full)
+            door.grant("avatars/url", AVATAR)
+            told = values(door.client.get("/metrics", headers=watcher[1]).text)
+            logging.root.removeHandler(handler)
+        assert told["broker_log_lines_lost_total"] >= 1
+
 
 def test_workers(process_environ, watcher, identities, emulator):
     """Whichever worker answers tells of all."""
@@ -129,6 +309,41 @@ def test_workers(process_environ, watcher, identities, emulator):
         for _ in range(6):
             told = values(send("GET", f"{url}/metrics", watcher[1])[2].decode())
             assert told['broker_sts_calls_total{outcome="issued"}'] == calls
+            assert told['broker_grants_total{route="avatars",vend="url"}'] == 20
+            assert told['broker_answer_seconds_count{route="avatars",vend="url"}'] == 20
+            assert sum(told[f'broker_cache_hits_total{{layer="{layer}"}}'] for layer in LAYERS) == 20
+
+
+def test_killed_worker(process_environ, watcher, identities, tmp_path):
+    """What a worker that was killed had open is no more; what it counted has happened."""
+    port, shared = free_port(), tmp_path / "shared"
+    shared.mkdir()
+    bearer = {"Authorization": f"Bearer {identities.token('u1', int(time.time()))}", "Content-Type": "application/json"}
+    environ = process_environ(
+        BROKER_API_KEYS=watcher[0], BROKER_LOG_LEVEL="error", PROMETHEUS_MULTIPROC_DIR=str(shared),
+        BROKER_REDIS_URL=f"unix://{tmp_path}/none.sock",
+        BROKER_CACHE_KEYS="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    )  # fmt: skip
+    redis_open = 'broker_breakers_open{dependency="redis"}'
+    with serving(environ, port):
+        url = f"http://127.0.0.1:{port}"
+
+        def told() -> dict[str, float]:
+            return values(send("GET", f"{url}/metrics", watcher[1])[2].decode())
+
+        assert send("POST", f"{url}/v1/avatars/url", bearer, json.dumps(AVATAR).encode())[0] == 200
+        assert told()[redis_open] == 1
+        (worker,) = {int(path.stem.rpartition("_")[2]) for path in shared.glob("gauge_live*.db")}
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        after: dict[str, float] = {}
+        while not after:
+            assert time.monotonic() < deadline
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                after = told()
+        assert after[redis_open] == 0
+        assert after['broker_grants_total{route="avatars",vend="url"}'] == 1
+        assert [path.name for path in shared.glob(f"gauge_live*_{worker}.db")] == []
 
 
 def test_no_folder_is_left(process_environ, tmp_path, emulator):

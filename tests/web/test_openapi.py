@@ -12,8 +12,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from werkzeug.test import TestResponse
 
 from broker import errors
+from broker.errors import CODES
 from broker.local import send
-from broker.web.answer_schemas import CODES, GRANTS, SCHEMAS
+from broker.web.answer_schemas import GRANTS, SCHEMAS
 from tests.conftest import BUCKET, REPOSITORY
 from tests.web.conftest import Door
 

@@ -1,0 +1,1 @@
+"""Audit: one line for each grant and each refusal, and their counts."""
