@@ -7,7 +7,7 @@ import json
 import logging
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ logger = logging.getLogger("broker.web")
 _ERRORS = 100  # a body of nothing but mistakes brings no answer larger than itself
 _REQUEST_ID_KEY, _VISIT_KEY = "broker.request_id", "broker.visit"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
 
 
@@ -40,9 +42,10 @@ def request_id(environ: dict[str, Any]) -> str:
     return known
 
 
-def fixed_headers(policy: str) -> tuple[tuple[str, str], ...]:
+def fixed_headers(policy: str = _NOTHING, cache_control: str = "no-store") -> tuple[tuple[str, str], ...]:
     """What tells browsers to make no more of an answer than it is; `policy` is its Content-Security-Policy."""
     return (
+        ("Cache-Control", cache_control),
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -51,23 +54,37 @@ def fixed_headers(policy: str) -> tuple[tuple[str, str], ...]:
 
 
 class Answer(Response):
-    """A response that ends with headers which are the same on all: Werkzeug would look at each, for 1 us apiece."""
+    """A response that goes out as it was made, with what every answer carries: its request's id, and `fixed`.
 
-    fixed = fixed_headers("default-src 'none'; frame-ancestors 'none'")
+    Werkzeug would look at each header again, for a microsecond apiece.
+    """
+
+    fixed = fixed_headers()
 
     def get_wsgi_response(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         """WSGI's three."""
-        body, status, headers = super().get_wsgi_response(environ)
-        return body, status, [*headers, *self.fixed]
+        body: Iterable[bytes]
+        headers: Iterable[tuple[str, str]]
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in _WITHOUT_BODY:
+            body, status, headers = super().get_wsgi_response(environ)
+        else:
+            body, status, headers = _Body(self.iter_encoded(), self.close), self.status, self.headers
+        return body, status, [*headers, ("X-Request-Id", request_id(environ)), *self.fixed]
+
+
+class _Body(list[bytes]):
+    """Bytes whose response is over when the server closes them."""
+
+    def __init__(self, blocks: Iterable[bytes], close: Callable[[], None]) -> None:
+        super().__init__(blocks)
+        self.close = close
 
 
 def respond(
     body: bytes, status: int = 200, content_type: str = "application/json", answer: type[Answer] = Answer
 ) -> Response:
     """An answer with what every answer carries: nobody may keep it, and it can be named."""
-    named = request_id(request.environ)
-    headers = [("Content-Type", content_type), ("Cache-Control", "no-store"), ("X-Request-Id", named)]
-    return answer(body, status, headers)
+    return answer(body, status, content_type=content_type)
 
 
 def arrived(environ: dict[str, Any], audit: Audit, now: int) -> Visit:

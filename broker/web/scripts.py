@@ -12,15 +12,18 @@ from broker.web import problems
 CLIENT = Path(__file__).parent / "static" / "client.js"
 
 
+class _Script(problems.Answer):
+    # It is the same for everybody, and a new broker may bring a new one: kept, and asked about every time.
+    fixed = problems.fixed_headers(cache_control="no-cache")
+
+
 def register(blueprint: Blueprint) -> None:
     """Add `/client.js` to a blueprint."""
     script = CLIENT.read_bytes()
     etag = hashlib.sha256(script).hexdigest()[:32]
 
     def client() -> Response:
-        answer = problems.respond(script, content_type="text/javascript; charset=utf-8")
-        # It is the same for everybody, and a new broker may bring a new one: kept, and asked about every time.
-        answer.headers["Cache-Control"] = "no-cache"
+        answer = problems.respond(script, content_type="text/javascript; charset=utf-8", answer=_Script)
         answer.set_etag(etag)
         return answer.make_conditional(request)  # type: ignore[return-value]  # itself
 
