@@ -70,11 +70,6 @@ def _expected(message: str) -> PydanticCustomError:
     return PydanticCustomError("expected", "{message}", {"message": message})
 
 
-def _either(key: str | None, inputs: dict[str, str] | None) -> None:
-    if key is not None and inputs is not None:
-        raise _expected("key and inputs exclude each other, got both")
-
-
 def _upload_id(value: str) -> str:
     if not _UPLOAD_ID.fullmatch(value):
         raise _expected("must be what COS gave at initiate: 1 to 512 printable ASCII characters")
@@ -97,11 +92,6 @@ class SigningAsk(_Ask):
     params: dict[str, str] = Field(default_factory=dict)
     expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> SigningAsk:
-        _either(self.key, self.inputs)
-        return self
-
 
 class DownloadAsk(SigningAsk):
     """What `download-url` takes."""
@@ -116,11 +106,6 @@ class FormAsk(_Ask):
     inputs: dict[str, str] | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> FormAsk:
-        _either(self.key, self.inputs)
-        return self
 
 
 class Parts(BaseModel):
@@ -189,10 +174,10 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
         found = error.errors(include_url=False)
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
-    members = dict(asked.__dict__)
-    if isinstance(asked, MultipartAsk):
-        members["parts"] = (asked.parts.from_, asked.parts.to) if asked.parts is not None else None
-    return Ask(vend, **members)
+    if not isinstance(asked, MultipartAsk):
+        return Ask(vend, **asked.__dict__)
+    parts = (asked.parts.from_, asked.parts.to) if asked.parts is not None else None
+    return Ask(vend, **{**asked.__dict__, "parts": parts})
 
 
 def parse_batch(unverified: Any) -> list[Any]:

@@ -43,14 +43,15 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         return problems.respond(json.dumps({"routes": routes}).encode())
 
     def vend(route_name: str, vend_name: str) -> Response:
-        visit, principal = entered()
+        environ = request.environ
+        visit, principal = enter(environ, authenticator, audit, desk.clock())
         if vend_name not in ASKS:
             raise _no_path(principal)
         visit.vend = vend_name
         route = desk.find(route_name, principal)
         visit.route = route.name
         claims = route.admit(principal)
-        visit.ask = ask = messages.read_ask(request.environ, vend_name)
+        visit.ask = ask = messages.read_ask(environ, vend_name)
         grant = desk.grant(route, ask, claims, principal, visit.now)
         answer = messages.answer(grant)
         audit.granted(visit, grant)

@@ -260,7 +260,7 @@ def test_what_a_policy_forbids(door, path, refused, granted, code, fields, told)
 SHAPES = {
     "unknown member": ("avatars/url", avatar(Key="x"), AVATAR, ["Key"], ["Key", "key"]),
     "filename of an upload": ("avatars/url", avatar(filename="x"), AVATAR, ["filename"], ["filename"]),
-    "key with inputs": ("avatars/url", avatar(key=f"avatars/u1/{UUID}.png"), AVATAR, [""], ["key", "inputs"]),
+    "key with inputs": ("avatars/url", avatar(key=f"avatars/u1/{UUID}.png"), AVATAR, ["key"], ["key", "inputs"]),
     "no object": ("avatars/url", [AVATAR], AVATAR, [""], ["object"]),
     "text": ("avatars/url", "x", AVATAR, [""], ["object"]),
     "inputs as list": ("avatars/url", avatar(inputs=["png"]), AVATAR, ["inputs"], ["object of strings", "a list"]),
