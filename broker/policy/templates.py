@@ -83,38 +83,30 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed key template. `claims` and `inputs` are names it holds; `generated`: the broker makes a part of it."""
+    """A parsed key template. `claims` and `inputs` are names it holds; `generated`: the broker makes a part of it.
+
+    `fixed` are the parts at its beginning that are the same in all keys of a principal. `literal_prefix` is the text
+    before the first placeholder, cut after its last `/`; the whole key if there is no placeholder.
+    """
 
     text: str
     parts: tuple[Part, ...]
+    fixed: tuple[Literal | Claim, ...]
+    literal_prefix: str
     claims: frozenset[str]
     inputs: frozenset[str]
     generated: bool
 
-    @property
-    def literal_prefix(self) -> str:
-        """The text before the first placeholder, cut after its last `/`; the whole key if there is no placeholder."""
-        return self.prefix(None)
-
-    def prefix(self, claims: ProvenClaims | None) -> str:
-        """The text before the first part that is neither a literal nor one of these claims, cut after its last `/`.
+    def prefix(self, claims: ProvenClaims) -> str:
+        """The text before the first part that is neither a literal nor a claim, cut after its last `/`.
 
         The whole key if every part is: nothing follows that a wildcard would have to cover.
         """
-        parts, text = self._fixed(claims)
-        return text if parts == len(self.parts) else text[: text.rfind("/") + 1]
+        text = self._beginning(claims)
+        return text if len(self.fixed) == len(self.parts) else _cut(text)
 
-    def _fixed(self, claims: ProvenClaims | None) -> tuple[int, str]:
-        """How many parts at the beginning are literals or of these claims, and their text."""
-        text = ""
-        for index, part in enumerate(self.parts):
-            if isinstance(part, Literal):
-                text += part.text
-            elif isinstance(part, Claim) and claims is not None:
-                text += claims[part.name]
-            else:
-                return index, text
-        return len(self.parts), text
+    def _beginning(self, claims: ProvenClaims) -> str:
+        return "".join([part.text if isinstance(part, Literal) else claims[part.name] for part in self.fixed])
 
     def render(self, claims: ProvenClaims, inputs: Mapping[str, str], now: int) -> str:
         """A key for these values. The caller has checked each; the whole is to be checked by `key_flaw`."""
@@ -132,22 +124,30 @@ class Template:
 
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
         """Whether some legal filling of the inputs and generated parts gives exactly this key, which has no flaw."""
-        first, fixed = self._fixed(claims)
-        if not key.startswith(fixed):
-            return False
-        failed: set[tuple[int, int]] = set()
+        beginning = self._beginning(claims)
+        return key.startswith(beginning) and self._fits(len(self.fixed), len(beginning), key, claims, specs, set())
 
-        def fits(index: int, start: int) -> bool:
-            if index == len(self.parts):
-                return start == len(key)
-            if (index, start) in failed:
-                return False
-            if any(fits(index + 1, end) for end in self._ends(index, start, key, claims, specs)):
-                return True
-            failed.add((index, start))
+    def _fits(
+        self,
+        index: int,
+        start: int,
+        key: str,
+        claims: ProvenClaims,
+        specs: Mapping[str, InputSpec],
+        failed: set[tuple[int, int]],
+    ) -> bool:
+        """Whether the parts from `index` on can fill the key from `start` on; `failed` are those known not to."""
+        if index == len(self.parts):
+            return start == len(key)
+        if (index, start) in failed:
             return False
-
-        return fits(first, len(fixed))
+        ends = self._ends(index, start, key, claims, specs)
+        if index + 1 == len(self.parts):
+            return len(key) in ends
+        if any(self._fits(index + 1, end, key, claims, specs, failed) for end in ends):
+            return True
+        failed.add((index, start))
+        return False
 
     def _ends(
         self, index: int, start: int, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]
@@ -193,13 +193,30 @@ def day_of(now: int) -> str:
 
 def template(text: str, parts: Sequence[Part]) -> Template:
     """The template of these parts."""
+    fixed: list[Literal | Claim] = []
+    for part in parts:
+        if not isinstance(part, (Literal, Claim)):
+            break
+        fixed.append(part)
+    literal = ""
+    for known in fixed:
+        if isinstance(known, Claim):
+            break
+        literal += known.text
     return Template(
         text=text,
         parts=tuple(parts),
+        fixed=tuple(fixed),
+        literal_prefix=literal if all(isinstance(part, Literal) for part in parts) else _cut(literal),
         claims=frozenset(part.name for part in parts if isinstance(part, Claim)),
         inputs=frozenset(part.name for part in parts if isinstance(part, Input)),
         generated=any(isinstance(part, (Uuid, Date)) for part in parts),
     )
+
+
+def _cut(text: str) -> str:
+    """A text up to its last `/`, which stays."""
+    return text[: text.rfind("/") + 1]
 
 
 def _segment_end(key: str, start: int) -> int:
