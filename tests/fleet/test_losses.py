@@ -213,7 +213,9 @@ class TestCluster:
                 assert [fleet.shares(next(cold), *pair) for _ in range(3)] == [master is not hung] * 3
             assert max(process.slowest for process in pair) < timeouts(1)
 
-    def test_all_nodes_hang(self, steady_cluster: Cluster, fleet_on: FleetOn, cold: Iterator[Scope]) -> None:
+    def test_all_nodes_hang(
+        self, steady_cluster: Cluster, fleet_on: FleetOn, cold: Iterator[Scope], cold_on: ColdOn
+    ) -> None:
         """The map is asked of two nodes at most: a few time-outs in all, then everybody goes on at once."""
         fleet = fleet_on(steady_cluster.url)
         first, second, late = fleet.process(), fleet.process(), fleet.process()
@@ -224,6 +226,8 @@ class TestCluster:
             assert not fleet.shares(next(cold), first, late)
             assert 2 * TIMEOUT_SECONDS <= late.slowest < timeouts(2)  # it has no map
             assert 3 * TIMEOUT_SECONDS <= first.slowest < timeouts(5)  # and may go on to the other two masters
+            for master in steady_cluster.masters:  # each has been found not to answer, whichever those asks went to
+                assert not fleet.shares(next(cold_on(fleet, steady_cluster, master)), first, late)
             first.slowest = late.slowest = 0
             for _ in range(8):
                 assert not fleet.shares(next(cold), first, late)
