@@ -1,8 +1,8 @@
 """Limits: who may spend how many STS calls (budgets), and have how many requests signed (rates).
 
-STS allows an account so many calls a second, and the fleet shares them: a quarter is kept for renewals, so that new
-scopes cannot starve the ones in use, and no caller may spend more than its share of the rest. How it is counted, for
-the fleet or for a process, is in `quotas`.
+STS allows an account so many calls a second, and the fleet shares them: a quarter is kept for renewals and a quarter
+for new scopes, so that neither can starve the other, and no caller may spend more than its share of new scopes. How it
+is counted, for the fleet or for a process, is in `quotas`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from broker.rates import Rate
 
 # Cold scopes: 10 a second in the long run, 100 at once.
 CALLER = Rate(100, 10)
-KEPT_FOR_RENEWALS = 4  # one part of so many
+_KEPT = 4  # one part of so many, for either kind of call
 
 
 class Payer(Protocol):
@@ -43,9 +43,9 @@ class Rated(Payer, Protocol):
         """What the API key may have signed; None if there is no limit, or no key."""
 
 
-def for_new_scopes(per_second: int) -> int:
-    """How many of so many STS calls a second may be for new scopes; the others are kept for renewals."""
-    return max(per_second - -(-per_second // KEPT_FOR_RENEWALS), 1)
+def for_one_kind(per_second: int) -> int:
+    """How many of so many STS calls a second may be for new scopes, or for renewals; the others are kept for these."""
+    return max(per_second - -(-per_second // _KEPT), 1)
 
 
 class Budgets:
@@ -55,7 +55,8 @@ class Budgets:
         self, per_second: int, connection: Connection | None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._calls = Quota("calls", Rate(per_second, 1))
-        self._cold_calls = Quota("cold", Rate(for_new_scopes(per_second), 1))
+        share = Rate(for_one_kind(per_second), 1)
+        self._cold_calls, self._renewals = Quota("cold", share), Quota("renewals", share)
         self._quotas = Quotas("broker:budget", connection, monotonic)
 
     def charge(self, payer: Payer | None) -> None:
@@ -74,9 +75,9 @@ class Budgets:
 
     def spend(self, *, renewal: bool) -> None:
         """Take one call from the fleet's budget. Raises UpstreamUnavailable."""
-        if (renewal or self._quotas.take(1, self._cold_calls)) and self._quotas.take(1, self._calls):
-            return
-        raise UpstreamUnavailable("sts_unavailable", "the fleet's budget of STS calls is spent for this second")
+        kind = self._renewals if renewal else self._cold_calls
+        if not (self._quotas.take(1, kind) and self._quotas.take(1, self._calls)):
+            raise UpstreamUnavailable("sts_unavailable", "the fleet's budget of STS calls is spent for this second")
 
 
 class Rates:

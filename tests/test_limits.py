@@ -110,13 +110,13 @@ class TestShares:
 class TestFleet:
     """The calls of all processes."""
 
-    @pytest.mark.parametrize(("per_second", "cold"), [(4, 3), (8, 6), (10, 7), (400, 300)])
-    def test_quarter_for_renewals(self, per_second, cold):
-        """New scopes may spend three quarters, renewals what is left, and all of it where there is nothing new."""
+    @pytest.mark.parametrize(("per_second", "most"), [(4, 3), (8, 6), (10, 7), (400, 300)])
+    @pytest.mark.parametrize("renewal", [False, True])
+    def test_quarter_for_each_kind(self, per_second, most, renewal):
+        """New scopes may spend three quarters, renewals what is left; and the other way round."""
         budgets = Budgets(per_second, None)
-        assert spent(budgets, renewal=False, most=per_second + 9) == cold
-        assert spent(budgets, renewal=True, most=per_second + 9) == per_second - cold
-        assert spent(Budgets(per_second, None), renewal=True, most=per_second + 9) == per_second
+        assert spent(budgets, renewal=renewal, most=per_second + 9) == most
+        assert spent(budgets, renewal=not renewal, most=per_second + 9) == per_second - most
 
     def test_shared(self, connection, server):
         """Processes that share Redis share the budget, and no name of a person is in it."""

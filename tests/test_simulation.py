@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from broker.credentials.lifetimes import SPREAD
-from broker.limits import for_new_scopes
+from broker.limits import for_one_kind
 from tests.bench.scaling import closed_forms, counted, routes, traffic
 from tests.bench.scaling.days import Day, Load, day, idle_seconds
 from tests.bench.scaling.fleets import load
@@ -175,7 +175,7 @@ def test_after_loss():
     active, rate = band.count * band.presence[traffic.BUSIEST], band.asks[traffic.BUSIEST] / HOUR_SECONDS
     moments = after_loss(asked, 400)
     last = max(second for second, moment in enumerate(moments) if moment.waiting >= 1)
-    assert active * -math.expm1(-rate * last) == pytest.approx(for_new_scopes(400) * last, rel=0.02)
+    assert active * -math.expm1(-rate * last) == pytest.approx(for_one_kind(400) * last, rel=0.02)
     assert max(moment.wait_seconds for moment in moments) > 30
 
 

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 
 from broker.credentials.cache import ENTRIES
-from broker.limits import for_new_scopes
+from broker.limits import for_one_kind
 from tests.bench.figures import HEADINGS, Figure
 from tests.bench.scaling import comparing, plots, routes
 from tests.bench.scaling.days import SAMPLE, Day, Load, day
@@ -102,7 +102,7 @@ def _figures(options: argparse.Namespace, simulated: Load, processes: int, resul
         Figure("served by the memory of a process", "%", 100 * result.share(*FROM_MEMORY)),
         Figure("served by Redis", "%", 100 * result.share(*FROM_REDIS)),
         Figure("wait for STS", "%", 100 * result.share(COLD)),
-        Figure("calls of STS for those who wait", "calls/s", result.cold, at_most=for_new_scopes(options.budget)),
+        Figure("calls of STS for those who wait", "calls/s", result.cold, at_most=for_one_kind(options.budget)),
         Figure("calls of STS in all", "calls/s", result.calls, at_most=options.budget),
         Figure("calls of STS on the whole day", "calls", round(result.calls_in_all)),
         Figure("API keys that all this needs at least, if BFFs ask", "keys", math.ceil(result.cold / KEY_SHARE)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from broker.limits import for_new_scopes
+from broker.limits import for_one_kind
 from tests.bench.scaling.closed_forms import renewal_seconds
 from tests.bench.scaling.days import Load
 from tests.bench.scaling.traffic import BUSIEST, HOUR_SECONDS
@@ -34,7 +34,7 @@ def after_loss(load: Load, budget: int) -> list[Moment]:
     ]
     mean_gap = sum(count for count, _ in groups) / sum(count * rate for count, rate in groups)
     again = round(renewal_seconds(load.terms) + mean_gap)
-    limit, waiting = for_new_scopes(budget), 0.0
+    limit, waiting = for_one_kind(budget), 0.0
     made: list[float] = []
     moments: list[Moment] = []
     total = absent = sum(count for count, _ in groups)

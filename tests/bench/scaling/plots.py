@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from broker.limits import for_new_scopes
+from broker.limits import for_one_kind
 from tests.bench.scaling.days import Day, day
 from tests.bench.scaling.fleets import BUDGET, KEY_SHARE, QUOTA, REDIS_BYTES, default_processes, load
 from tests.bench.scaling.lives import COLD, FROM_MEMORY, FROM_REDIS
@@ -127,7 +127,7 @@ def _loss(axes: Any, world: _World) -> None:
         axes.plot(minutes, waits, color=colour, label=f"{millions:g} million principals")
     _label(
         axes,
-        f"After Redis has lost everything ({for_new_scopes(BUDGET)} new scopes a second)",
+        f"After Redis has lost everything ({for_one_kind(BUDGET)} new scopes a second)",
         "minutes after the loss",
         "wait of an ask that comes then, in seconds",
     )
@@ -136,7 +136,7 @@ def _loss(axes: Any, world: _World) -> None:
 
 def _limits(axes: Any, at: int, side: str) -> None:
     """Lines, with what they are at that place: to its left or right, where there are no curves."""
-    cold = for_new_scopes(BUDGET)
+    cold = for_one_kind(BUDGET)
     axes.axhspan(cold, BUDGET, color="black", alpha=0.15, linewidth=0)
     for value, style in ((QUOTA, "-"), (BUDGET, "--"), (KEY_SHARE, ":")):
         axes.axhline(value, color="black", linestyle=style, linewidth=1)
