@@ -23,8 +23,9 @@ lint: $(VENV)/dev
 interop: $(VENV)/dev tests/interop/node_modules
 	INTEROP=1 $(BIN)/python -m pytest tests/interop
 
+# Some sections, or options: make bench BENCH=--quick
 bench: $(VENV)/dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 tests/interop/node_modules: tests/interop/package.json tests/interop/package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --prefix tests/interop

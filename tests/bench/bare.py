@@ -6,19 +6,24 @@ import os
 import sys
 from collections.abc import Callable
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from broker.serving import run
 
 
 def load_app(_draining: Callable[[], bool]) -> Flask:
-    """An application that answers every POST with the bytes of the file in BENCH_BODY."""
+    """An application that answers with the bytes of the file in BENCH_BODY, below /v1 once it has read the JSON."""
     with open(os.environ["BENCH_BODY"], "rb") as file:
         body = file.read()
-    app = Flask("bare", static_folder=None)
+    app = Flask("bare")
 
     @app.post("/v1/<route>/<vend>")
     def answer(route: str, vend: str) -> Response:
+        request.get_json()
+        return Response(body, mimetype="application/json")
+
+    @app.post("/unread/<route>/<vend>")
+    def answer_unread(route: str, vend: str) -> Response:
         return Response(body, mimetype="application/json")
 
     @app.get("/readyz")

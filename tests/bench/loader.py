@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import selectors
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _DEADLINE_SECONDS = 15
 _BLOCK_BYTES = 65_536
+_SAMPLED_EVERY = 500
 
 
 class Answer(NamedTuple):
@@ -51,35 +53,58 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
         yield sockets
 
 
-def rate(port: int, request: bytes, connections: int, seconds: float) -> float:
-    """Answers per second of a server that is asked the same thing over and over. Raises if one is not 200."""
+class Load(NamedTuple):
+    """What a server did under a load: answers per second, seconds of each from its sending, and some bodies."""
+
+    per_second: float
+    seconds: list[float]
+    bodies: list[bytes]
+
+
+def load(port: int, request: bytes, connections: int, seconds: float) -> Load:
+    """A server that is asked the same thing over and over on each of the connections. Raises if one is not 200."""
+    taken: list[float] = []
+    bodies: list[bytes] = []
     with connected(port, connections) as sockets, selectors.DefaultSelector() as selector:
-        pending = dict.fromkeys(sockets, b"")
+        pending, sent = dict.fromkeys(sockets, b""), dict.fromkeys(sockets, 0.0)
+        begun = time.perf_counter()
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)
+            sent[one] = time.perf_counter()
             one.sendall(request)
-        answers, begun = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - begun) < seconds:
+        while (now := time.perf_counter()) < begun + seconds:
             for key, _ in selector.select(1):
                 one = _socket(key)
-                pending[one] += _received(one)
-                if _whole(pending[one]):
-                    _check(pending[one])
-                    answers += 1
-                    pending[one] = b""
+                data = pending[one] + _received(one)
+                pending[one] = data
+                if _whole(data):
+                    _check(data)
+                    now = time.perf_counter()
+                    taken.append(now - sent[one])
+                    if len(taken) % _SAMPLED_EVERY == 1:
+                        bodies.append(data.partition(b"\r\n\r\n")[2])
+                    pending[one], sent[one] = b"", now
                     one.sendall(request)
-        return answers / elapsed
+        return Load(len(taken) / (now - begun), taken, bodies)
 
 
-def burst(sockets: Sequence[socket.socket], request: bytes) -> list[float]:
-    """Seconds from sending to the whole answer, for one request on every connection at once. Raises if not 200."""
+def rate(port: int, request: bytes, connections: int, seconds: float) -> float:
+    """Answers per second of such a server."""
+    return load(port, request, connections, seconds).per_second
+
+
+def burst(sockets: Sequence[socket.socket], *requests: bytes) -> list[float]:
+    """Seconds from sending to the whole answer, for one request on every connection at once. Raises if not 200.
+
+    The connections take the requests in turn.
+    """
     with selectors.DefaultSelector() as selector:
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)
         pending = dict.fromkeys(sockets, b"")
         sent: dict[socket.socket, float] = {}
         taken: list[float] = []
-        for one in sockets:
+        for one, request in zip(sockets, itertools.cycle(requests), strict=False):
             sent[one] = time.perf_counter()
             one.sendall(request)
         deadline = time.perf_counter() + _DEADLINE_SECONDS

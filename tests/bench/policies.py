@@ -26,9 +26,10 @@ from tests.bench import samples
 from tests.bench.figures import Figure
 
 FEW, MANY = 10, 1_000
-_ROUNDS, _ORDERS, _REQUESTS = 9, 5_000, 400
+REQUESTS = 400
+_ROUNDS, _ORDERS = 9, 5_000
 _LIMITS = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")
-_ACCOUNT = ("AKIDBENCHMARK", "SKBENCHMARK")
+ACCOUNT = ("AKIDBENCHMARK", "SKBENCHMARK")
 
 
 def measure() -> list[Figure]:
@@ -89,12 +90,12 @@ def _ordering(folder: Path) -> Figure:
 
 
 def _requests(few: Path, many: Path) -> list[Figure]:
-    with tempfile.TemporaryDirectory() as folder, Emulator(_ACCOUNT) as cloud:
+    with tempfile.TemporaryDirectory() as folder, Emulator(ACCOUNT) as cloud:
         identities = Identities(Path(folder))
-        asks = [_asking(policies, identities, cloud) for policies in (few, many)]
+        asks = [asking(policies, identities, cloud) for policies in (few, many)]
         for ask in asks:
             ask()
-        pairs = [[_seconds(ask) / _REQUESTS * 1e6 for ask in asks] for _ in range(_ROUNDS)]
+        pairs = [[_seconds(ask) / REQUESTS * 1e6 for ask in asks] for _ in range(_ROUNDS)]
     with_few, with_many = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(many / few for few, many in pairs)
     return [
@@ -104,10 +105,11 @@ def _requests(few: Path, many: Path) -> list[Figure]:
     ]
 
 
-def _asking(policies: Path, identities: Identities, cloud: Emulator) -> Callable[[], None]:
+def asking(policies: Path, identities: Identities, cloud: Emulator) -> Callable[[], None]:
+    """What makes so many requests, one after another, of a broker in this process without a server."""
     environ = {
-        "TENCENTCLOUD_SECRET_ID": _ACCOUNT[0],
-        "TENCENTCLOUD_SECRET_KEY": _ACCOUNT[1],
+        "TENCENTCLOUD_SECRET_ID": ACCOUNT[0],
+        "TENCENTCLOUD_SECRET_KEY": ACCOUNT[1],
         "BROKER_STS_ENDPOINT": cloud.url,
         "BROKER_COS_ENDPOINT": cloud.url,
         "BROKER_POLICIES": str(policies),
@@ -129,7 +131,7 @@ def _asking(policies: Path, identities: Identities, cloud: Emulator) -> Callable
     statuses = set()
 
     def ask() -> None:
-        for _ in range(_REQUESTS):
+        for _ in range(REQUESTS):
             answer = app({**request, "wsgi.input": io.BytesIO(body)}, lambda status, *more: statuses.add(status))
             b"".join(answer)
         if statuses != {"200 OK"}:

@@ -26,7 +26,8 @@ def started(
 
     Raises RuntimeError if that does not happen in time.
     """
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], env=dict(environ), stderr=stderr)
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, env=dict(environ), stdout=subprocess.DEVNULL, stderr=stderr)
     try:
         _await(lambda: _answers(ready), ready, process)
         yield process
@@ -71,6 +72,30 @@ def family(pid: int) -> list[int]:
     """A process and all below it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(member for child in children for member in family(int(child)))]
+
+
+@contextlib.contextmanager
+def one_core_each() -> Iterator[tuple[int, int]]:
+    """(the servers' core, ours): what this process starts begins on ours, until it is moved by `pin`."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-1:])
+    try:
+        yield cores[0], cores[-1]
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def pin(pid: int, *cores: int) -> None:
+    """Move a process, all below it and their threads."""
+    for one in family(pid):
+        for thread in Path(f"/proc/{one}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the threads of a process and of all below it have used of a processor, by the scheduler's books."""
+    threads = (thread for one in family(pid) for thread in Path(f"/proc/{one}/task").iterdir())
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -1,99 +1,124 @@
-"""Requests per second of a warm `/url` beside a bare Flask route; start-up time and memory of a worker."""
+"""Requests per second on one core: a warm `/url` beside a bare Flask route and beside what people write today.
+
+The servers have one core, the load and STS another. Eight callers keep each server busy in its turn, so that one which
+waits 50 ms for STS in each request answers 160 a second at most; with 32 callers, as many as it has threads, its core
+is the limit. Where others compute on the same core, the rates are theirs, too: hence the same once more for each second
+that the server itself has computed.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import statistics
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from broker import local
-from tests.bench import loader, processes, samples
-from tests.bench.figures import Figure
+from tests.bench import checking, contenders, loader, processes
+from tests.bench.contenders import Place, Server
+from tests.bench.figures import Figure, medians, ratio
 
-ROUNDS, SECONDS, CONNECTIONS = 7, 2.0, 8
+ROUNDS, SECONDS, CALLERS, MANY_CALLERS = 7, 1.5, 8, 32
+STS_SECONDS = 0.05
+_WARM_SECONDS = 0.3
+
+_OURS, _BARE, _UNREAD = "warm /url (JWT)", "bare Flask route, same bytes, same server", "the same, reading nothing"
+_EACH, _KEPT = "by hand, an STS call each", "by hand, credentials in a dict"
+_SLOW = f"by hand, an STS call of {STS_SECONDS * 1000:.0f} ms each"
 
 
-def measure() -> list[Figure]:
-    """Medians of rounds that alternate between the two servers, one core for them, one for us."""
-    cores = sorted(os.sched_getaffinity(0))
-    with local.world(Path("policies"), local.free_port(), 0, BROKER_LOG_LEVEL="error") as world, pinned(cores):
-        token = world.identities.token("u1", int(time.time()))
-        request = loader.post("/v1/avatars/url", token, samples.ASK)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        ask = json.dumps(samples.ASK).encode()
-        status, _, body = local.send("POST", f"{world.url}/v1/avatars/url", headers, ask)
-        if status != 200:
-            raise RuntimeError(f"expected a grant, got {status} {body!r}")
-        port = int(world.url.rpartition(":")[2])
-        with _bare(body) as (bare_port, bare_process):
-            for process in (world.broker.pid, bare_process):
-                pin(process, cores[0])
-            pairs = [
-                (
-                    loader.rate(bare_port, request, CONNECTIONS, SECONDS),
-                    loader.rate(port, request, CONNECTIONS, SECONDS),
-                )
-                for _ in range(ROUNDS)
-            ]
-        memory = max(processes.resident_bytes(pid) for pid in processes.family(world.broker.pid)) / 2**20
-    plain, vended = (statistics.median(column) for column in zip(*pairs, strict=True))
+class _Turn(NamedTuple):
+    rate: float
+    per_cpu_second: float
+    busy: float  # its part of a core
+
+
+class _Contender(NamedTuple):
+    name: str
+    server: Server
+    request: bytes
+    callers: int = CALLERS
+
+    def turn(self, seconds: float, bodies: list[bytes] | None = None) -> _Turn:
+        """Its requests per second, and some of its answers."""
+        before = processes.cpu_seconds(self.server.pid)
+        load = loader.load(self.server.port, self.request, self.callers, seconds)
+        used = processes.cpu_seconds(self.server.pid) - before
+        if bodies is not None:
+            bodies += load.bodies
+        return _Turn(load.per_second, len(load.seconds) / used, used / seconds)
+
+
+def measure(rounds: int = ROUNDS) -> list[Figure]:
+    """Medians of rounds, in each of which every server has its turn."""
+    with processes.one_core_each() as (core, _), contextlib.ExitStack() as stack:
+        place = stack.enter_context(contenders.place())
+        ours = _Contender(_OURS, stack.enter_context(contenders.broker(place.environ)), place.request())
+        bare = stack.enter_context(contenders.bare(place.answer(f"http://127.0.0.1:{ours.server.port}")))
+        quick = [
+            ours,
+            _Contender(_BARE, bare, place.request()),
+            _Contender(_UNREAD, bare, place.request(path="/unread/avatars/url")),
+            *_by_hand(stack, place, _EACH, cached=False),
+            *_by_hand(stack, place, _KEPT, cached=True),
+        ]
+        waiting = _by_hand(stack, place, _SLOW, cached=False, sts_seconds=STS_SECONDS)
+        slow = [
+            ours,
+            *(
+                one._replace(name=f"{one.name}, {n} callers", callers=n)
+                for n in (CALLERS, MANY_CALLERS)
+                for one in waiting
+            ),
+        ]
+        for one in (*quick, *waiting):
+            processes.pin(one.server.pid, core)
+            one.turn(_WARM_SECONDS)
+        bodies: list[bytes] = []
+        turns = [[one.turn(SECONDS, bodies if one is ours else None) for one in quick] for _ in range(rounds)]
+        slow_turns = [[one.turn(SECONDS) for one in slow] for _ in range(rounds)]
+        checked = checking.check(bodies, place.environ)
     return [
-        Figure("bare Flask route, same bytes, same server", "requests/s", plain),
-        Figure("warm /url (JWT)", "requests/s", vended),
-        Figure("warm /url / bare route", "%", 100 * statistics.median(ours / theirs for theirs, ours in pairs)),
-        Figure("`serve` to ready", "s", statistics.median(_starts(5))),
-        Figure("resident memory of the worker", "MiB", memory),
+        *_figures(quick, turns),
+        Figure("what warm /url had of its core", "%", 100 * statistics.median(one[0].busy for one in turns)),
+        *_figures(slow, slow_turns)[2:],  # ours is above
+        Figure("answers under load that the official SDK signs alike, byte for byte", "URLs", checked, at_least=10),
     ]
 
 
-@contextlib.contextmanager
-def _bare(body: bytes) -> Iterator[tuple[int, int]]:
-    """The port and the process id of the bare route."""
-    port = local.free_port()
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
-        file.flush()
-        environ = {**os.environ, "BENCH_BODY": file.name}
-        ready = f"http://127.0.0.1:{port}/readyz"
-        with processes.started("tests.bench.bare", str(port), environ=environ, ready=ready) as process:
-            yield port, process.pid
+def _by_hand(
+    stack: contextlib.ExitStack, place: Place, name: str, *, cached: bool, sts_seconds: float = 0
+) -> list[_Contender]:
+    """On both servers, each with an STS of its own."""
+    found = []
+    for engine in ("Granian", "gunicorn"):
+        cloud = stack.enter_context(contenders.cloud(sts_seconds))
+        start = contenders.by_hand(place, cloud, cached=cached, granian=engine == "Granian")
+        found.append(_Contender(f"{name}, {engine}", stack.enter_context(start), place.request()))
+    return found
 
 
-def _starts(times: int) -> list[float]:
-    with tempfile.TemporaryDirectory() as folder:
-        identities = local.Identities(Path(folder))
-        environ = {
-            **local.inherited(),
-            "TENCENTCLOUD_SECRET_ID": "AKIDEXAMPLE",
-            "TENCENTCLOUD_SECRET_KEY": "SKEXAMPLE",
-            "BROKER_API_KEYS": str(identities.api_keys),
-            "BROKER_LOG_LEVEL": "error",
-        }
-        taken = []
-        for _ in range(times):
-            begun = time.perf_counter()
-            with local.serving(environ, local.free_port()):
-                taken.append(time.perf_counter() - begun)
-        return taken
+def _figures(them: Sequence[_Contender], turns: Sequence[Sequence[_Turn]]) -> list[Figure]:
+    """Rates, then ours through each of the others; the first of them is ours."""
+    rates = [[turn.rate for turn in one] for one in turns]
+    computed = [[turn.per_cpu_second for turn in one] for one in turns]
+    figures = []
+    for one, rate, core in zip(them, medians(rates), medians(computed), strict=True):
+        figures.append(Figure(one.name, "requests/s", rate, curve="rates"))
+        if not one.name.startswith(_SLOW):
+            figures.append(Figure(f"{one.name}, per second of CPU", "requests", core, curve="computed"))
+    for at, one in enumerate(them[1:], 1):
+        factor, unit = (100, "%") if one.name in (_BARE, _UNREAD) else (1, "times")
+        what = f"warm /url / {one.name}"
+        figures.append(Figure(what, unit, factor * ratio(rates, 0, at), at_least=_wanted(one)))
+        if not one.name.startswith(_SLOW):  # which does not compute, but wait
+            figure = factor * ratio(computed, 0, at)
+            figures.append(Figure(f"{what}, per second of CPU", unit, figure, at_least=_wanted(one)))
+    return figures
 
 
-@contextlib.contextmanager
-def pinned(cores: list[int]) -> Iterator[None]:
-    """We ourselves on the last core."""
-    os.sched_setaffinity(0, cores[-1:])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-def pin(pid: int, core: int) -> None:
-    """A process and all below it on one core."""
-    for one in processes.family(pid):
-        for thread in Path(f"/proc/{one}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), [core])
+def _wanted(one: _Contender) -> float | None:
+    if one.name == _BARE:
+        return 80
+    if one.name.startswith(_EACH):
+        return 10
+    return 50 if one.name.startswith(_SLOW) and one.callers == CALLERS else None

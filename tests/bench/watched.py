@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -16,7 +15,6 @@ from broker import local
 from broker.emulator.server import Emulator
 from tests.bench import batch, loader, processes, samples
 from tests.bench.figures import Figure
-from tests.bench.requests import pin, pinned
 
 _ROUNDS, _SECONDS, _CONNECTIONS, _ASKS = 9, 1.0, 8, 1_000
 _OF_REDIS = ("BROKER_REDIS_URL", "BROKER_CACHE_KEYS")
@@ -52,8 +50,7 @@ def measure() -> list[Figure]:
     A server's requests/s on its core are what its processor time allows: others on the machine disturb it less. What a
     server waits for Redis does not show in it, so that there the clock is compared, too.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    with _world(cores) as world, pinned(cores):
+    with processes.one_core_each() as (core, _), _world(core) as world:
         one, rated = (loader.post(f"/v1/{route}/url", world.token, samples.ASK) for route in ("avatars", _RATED))
         asks = [{"vend": "url", "key": f"files/u1/picture-{number}.png"} for number in range(_ASKS)]
         many = loader.post("/v1/files/batch", world.token, {"asks": asks})
@@ -94,14 +91,12 @@ def _median(costs: list[_Cost]) -> float:
 
 
 @contextlib.contextmanager
-def _world(cores: list[int]) -> Iterator[_World]:
+def _world(core: int) -> Iterator[_World]:
     """All servers on one core. Lines go to a file, as an operator's would."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         lines = stack.enter_context((folder / "lines").open("wb"))
-        os.sched_setaffinity(0, cores[-1:])  # Redis stays there
         redis = stack.enter_context(local.redis_server())
-        os.sched_setaffinity(0, cores)
         cloud = stack.enter_context(Emulator(processes.ACCOUNT, buckets={"examplebucket-1250000000": "ap-guangzhou"}))
         environ, identities = processes.environment(cloud.url, redis.url, folder, _policies(folder))
         environ["BROKER_LOG_LEVEL"] = "info"
@@ -116,7 +111,7 @@ def _world(cores: list[int]) -> Iterator[_World]:
             ready = f"http://127.0.0.1:{port}/readyz"
             command = (str(module), *map(str, arguments), str(port))
             process = stack.enter_context(processes.started(*command, environ=variables, ready=ready, stderr=lines))
-            pin(process.pid, cores[0])
+            processes.pin(process.pid, core)
             servers.append(_Server(port, process.pid))
         yield _World(*servers, identities.token("u1", int(time.time())))
 
@@ -133,13 +128,7 @@ def _policies(folder: Path) -> Path:
 
 def _cost(server: _Server, request: bytes, connections: int) -> _Cost:
     """What one answer takes, in a round of asking a server."""
-    before = _processor_seconds(server.process)
+    before = processes.cpu_seconds(server.process)
     per_second = loader.rate(server.port, request, connections, _SECONDS)
-    processor = _processor_seconds(server.process) - before
+    processor = processes.cpu_seconds(server.process) - before
     return _Cost(processor / (per_second * _SECONDS), 1 / per_second)
-
-
-def _processor_seconds(pid: int) -> float:
-    """What a process and all below it have used of a processor, by the scheduler's books."""
-    threads = (thread for one in processes.family(pid) for thread in Path(f"/proc/{one}/task").iterdir())
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
