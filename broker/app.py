@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -25,12 +25,16 @@ from broker.fleet.connection import Connection
 from broker.identity.principals import Principal
 from broker.limits import Budgets, Rates
 from broker.metrics import Metrics
+from broker.policy.admission import Admission
 from broker.policy.asks import parse_batch, parse_named_ask
 from broker.policy.catalog import Catalog
 from broker.reloading import Policies
 from broker.settings import Settings
 from broker.web import cross_origin, documentation, operations, problems, scripts, vend
 from broker.web.application import Application
+
+if TYPE_CHECKING:
+    from broker.console.tally import Tally
 
 
 def system_clock() -> int:
@@ -90,6 +94,8 @@ class Broker:
         whole = parts.assemble(settings, clock, replacing=replacing)
         self._key_set, self._authenticator = whole.key_set, whole.authenticator
         self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
+        self._viewers, self._cos_endpoint = whole.viewers, settings.cos_endpoint
+        self._tally: Tally | None = None
         self.metrics = metrics = Metrics(settings.metrics_folder)
         self.audit = Audit(metrics, time.time, monotonic)
         self._policies = Policies(whole.policies, time.time_ns, metrics.policies)
@@ -106,7 +112,7 @@ class Broker:
             settings.sts_region,
             timekeeper,
             monotonic=monotonic,
-            count=metrics.sts_call,
+            count=self._counting(clock, connection),
         )
         mint = Mint(
             self._issuer,
@@ -141,7 +147,48 @@ class Broker:
         cross_origin.register(blueprint, self._cors_origins)
         problems.register(blueprint, self.audit)
         app.register_blueprint(blueprint)
+        if self._viewers is not None:
+            self._mount_console(app, self._viewers, authenticate, url_prefix)
         app.extensions["broker"] = self
+
+    def _counting(self, clock: parts.Clock, connection: Connection | None) -> Callable[[str], None]:
+        """What is told of each call of STS. With a console, it is counted by the minute, too."""
+        if self._viewers is None:
+            return self.metrics.sts_call
+        from broker.console.tally import Tally  # whoever does without the console pays nothing for it
+
+        self._tally = tally = Tally(connection, clock)
+
+        def count(outcome: str) -> None:
+            self.metrics.sts_call(outcome)
+            tally.count()
+
+        return count
+
+    def _mount_console(
+        self,
+        app: Flask,
+        viewers: Admission,
+        authenticate: Callable[[dict[str, Any]], Principal],
+        url_prefix: str | None,
+    ) -> None:
+        from broker.console import views
+        from broker.console.shelf import Shelves
+
+        assert self._tally is not None  # noqa: S101  there are viewers
+        console = views.Console(
+            self._desk,
+            authenticate,
+            viewers,
+            self._cos_endpoint,
+            Shelves(self._store, self._desk.cache, self._issuer.fingerprint),
+            self._tally,
+            self.readiness,
+            self.metrics.figures,
+        )
+        blueprint = views.blueprint(console, url_prefix or "")
+        problems.register(blueprint, self.audit)
+        app.register_blueprint(blueprint)
 
     @property
     def policies(self) -> Catalog:

@@ -22,7 +22,8 @@ Say = Callable[[str], None]
 
 def dev(policies: Path, say: Say, port: int = BROKER_PORT, emulator_port: int = EMULATOR_PORT) -> None:
     """Run a broker and an emulator until Ctrl-C, and say how to use them. Raises ConfigurationError."""
-    with local.world(policies, port, emulator_port, BROKER_LOG_FORMAT="console", BROKER_ANONYMOUS="1") as world:
+    everybody = {"BROKER_ANONYMOUS": "1", "BROKER_CONSOLE": "1", "BROKER_CONSOLE_CLAIMS": "{}"}
+    with local.world(policies, port, emulator_port, BROKER_LOG_FORMAT="console", **everybody) as world:
         picture = world.folder / "avatar.png"
         picture.write_bytes(png(64))
         say(_how_to_use(world, picture))
@@ -67,7 +68,8 @@ curl -sS -i -X PUT "$URL" -H 'Content-Type: image/png' -H 'Cache-Control: no-sto
 
 # What the emulator was asked so far:
 curl -sS {world.emulator.url}/_emulator/stats
-"""
+
+# See it and try it, as anybody you like: {world.url}/console#key={world.identities.console_key}"""
 
 
 def demo(policies: Path, say: Say) -> bool:

@@ -119,10 +119,15 @@ class FirstLock:
 class SecondLock:
     """What a credential says to an action: how each statement of its document reads, and what else is demanded."""
 
-    kind: Kind
+    held: Held
     action: str
     readings: tuple[Reading, ...]
     further: tuple[str, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Which credential it is."""
+        return self.held.kind
 
     @property
     def decided(self) -> int | None:
@@ -136,7 +141,7 @@ def explain(route: Route, claims: ProvenClaims, ask: Ask, now: int) -> Explained
     Raises RequestError for a key or inputs that the route refuses.
     """
     key, why = _key(route, claims, ask, now)
-    return Explained(route, claims, ask, key, why, tuple(_kinds(route)))
+    return Explained(route, claims, ask, key, why, tuple(kinds(route)))
 
 
 def first_lock(explained: Explained, request: Request, now: int) -> FirstLock:
@@ -172,7 +177,7 @@ def second_lock(explained: Explained, kind: Kind, request: Request) -> SecondLoc
     values = actions.condition_values(request.method, headers, params)
     read = evaluation.readings(held.document, action, resource, values)
     further = tuple(text for name, text in _FURTHER.items() if name in headers and request.method == "PUT")
-    return SecondLock(kind, action, tuple(read), further)
+    return SecondLock(held, action, tuple(read), further)
 
 
 def constants(explained: Explained) -> dict[str, str]:
@@ -181,7 +186,8 @@ def constants(explained: Explained) -> dict[str, str]:
     return {name: constant.render(explained.claims) for each in rules for name, constant in each.constants}
 
 
-def _kinds(route: Route) -> Iterator[Kind]:
+def kinds(route: Route) -> Iterator[Kind]:
+    """Every kind of credential that a route may be behind."""
     document = route.document
     need = document.expires.max_seconds + MARGIN_SECONDS
     for method, operation in route.operations.items():

@@ -21,7 +21,7 @@ from broker.settings import Settings
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{8,64}")
 _WHOLE = 64
 COLUMNS = ("FINGERPRINT", "ROUTES", "ACTIONS", "BUCKET/KEYS", "SECRET ID", "LEFT")
-_SHOWN = 6  # of a SecretId, and twice as many of a fingerprint: enough to tell one from another
+SHOWN = 6  # of a SecretId, and twice as many of a fingerprint: enough to tell one from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Holding:
             "routes": self.routes,
             "resource": outline.resource,
             "actions": outline.actions,
-            "secret_id_ends": credential.secret_id[-_SHOWN:],
+            "secret_id_ends": credential.secret_id[-SHOWN:],
             "request_id": credential.request_id,
             "issued_at": credential.issued_at,
             "expires_at": credential.expires_at,
@@ -52,7 +52,7 @@ class Holding:
 
     def row(self) -> tuple[str, ...]:
         """The same in brief, in the order of COLUMNS."""
-        fingerprint = self.listed.fingerprint[: 2 * _SHOWN]
+        fingerprint = self.listed.fingerprint[: 2 * SHOWN]
         if self.listed.opened is None:
             return fingerprint, "?", "?", "sealed with a key that BROKER_CACHE_KEYS does not hold", "?", "?"
         credential, outline = self.listed.opened
@@ -61,7 +61,7 @@ class Holding:
             ",".join(self.routes) or "-",
             ",".join(action.removeprefix("name/cos:") for action in outline.actions),
             outline.resource.rpartition(":")[2],
-            f"…{credential.secret_id[-_SHOWN:]}",
+            f"…{credential.secret_id[-SHOWN:]}",
             f"{credential.expires_at - self.now} s",
         )
 
@@ -100,15 +100,9 @@ class Inventory:
 
     def _all(self) -> list[Holding]:
         try:
-            return [Holding(listed, self._routes_of(listed), self.now) for listed in self.store.listed()]
+            return [holding(listed, self.routes, self.now) for listed in self.store.listed()]
         except Unavailable as error:
             raise _failed(f"Redis did not answer: {error}") from None
-
-    def _routes_of(self, listed: Listed) -> tuple[str, ...]:
-        if listed.opened is None:
-            return ()
-        _, outline = listed.opened
-        return tuple(name for name, route in self.routes.items() if route.covers(outline))
 
     def _belongs(self, holding: Holding, which: str) -> bool:
         if which in self.routes:
@@ -133,6 +127,14 @@ def opened(settings: Settings, now: int) -> Inventory:
         catalog.load(settings.policies, parts.limits(settings)).routes,
         now,
     )
+
+
+def holding(listed: Listed, routes: Mapping[str, Route], now: int) -> Holding:
+    """A cached credential beside the routes that it may be of. `now` is in Unix seconds."""
+    if listed.opened is None:
+        return Holding(listed, (), now)
+    _, outline = listed.opened
+    return Holding(listed, tuple(name for name, route in routes.items() if route.covers(outline)), now)
 
 
 def _failed(message: str) -> ConfigurationError:

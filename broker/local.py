@@ -18,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -83,11 +83,14 @@ def _accepts(path: Path) -> bool:
 
 
 class Identities:
-    """Who may call: an issuer of JWTs and a BFF's API key that acts for users. Files are written to `folder`."""
+    """Who may call: an issuer of JWTs, a BFF's API key that acts for users, and one for whoever tries the console.
+
+    The console's acts for anybody, with any of `claims`. Files are written to `folder`.
+    """
 
     CLAIMS: Mapping[str, str] = {"scope": "avatars:write folder:keys", "role": "owner", "tenant": "acme"}
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, claims: Iterable[str] = ()) -> None:
         import jwt
         from cryptography.hazmat.primitives.asymmetric import ec
         from jwt.algorithms import ECAlgorithm
@@ -99,7 +102,8 @@ class Identities:
         self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "local", "alg": "ES256", "use": "sig"}]}))
         entry, self.api_key = new_api_key("bff", acts_for="[a-z0-9-]{1,32}")
         self.api_keys = folder / "api-keys.json"
-        self.api_keys.write_text(json.dumps({"keys": [{**entry, "claims": dict(self.CLAIMS)}]}))
+        console, self.console_key = new_api_key("console", acts_for="[A-Za-z0-9._@:+~-]{1,128}", claims=claims)
+        self.api_keys.write_text(json.dumps({"keys": [{**entry, "claims": dict(self.CLAIMS)}, console]}))
         self.api_keys.chmod(0o600)
 
     def token(self, sub: str, now: int, **claims: Any) -> str:
@@ -118,6 +122,7 @@ class World:
     redis: RedisServer
     folder: Path
     broker: subprocess.Popen[bytes]
+    environ: Mapping[str, str] = field(repr=False)  # the broker's
 
 
 @contextlib.contextmanager
@@ -135,7 +140,7 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="broker-")))
         redis = stack.enter_context(redis_server())
         emulator = stack.enter_context(Emulator(account, buckets=buckets, port=emulator_port))
-        identities = Identities(folder)
+        identities = Identities(folder, sorted({name for route in routes.values() for name in route.claims} - {"sub"}))
         # 127.0.0.1 names no bucket; names below localhost do, but not every resolver knows them.
         one_bucket = len(buckets) == 1
         cos_endpoint = emulator.url if one_bucket else f"http://{{bucket}}.localhost:{emulator.port}"
@@ -156,7 +161,7 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
             **settings,
         )
         broker = stack.enter_context(serving(environ, port))
-        yield World(f"http://127.0.0.1:{port}", emulator, identities, redis, folder, broker)
+        yield World(f"http://127.0.0.1:{port}", emulator, identities, redis, folder, broker, environ)
 
 
 @contextlib.contextmanager

@@ -148,11 +148,24 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""
-        registry = self._registry
-        if self._folder:
-            registry = CollectorRegistry()
-            registry.register(_Workers(Path(self._folder)))
-        return generate_latest(registry)
+        return generate_latest(self._of_all_workers())
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Counts and gauges with one label or none, as they stand: by name without `broker_`, then by label value."""
+        told: dict[str, dict[str, float]] = {}
+        for metric in self._of_all_workers().collect():
+            for sample in metric.samples if metric.type in ("counter", "gauge") else ():
+                if len(sample.labels) < 2 and not sample.name.endswith("_created"):
+                    label = next(iter(sample.labels.values()), "")
+                    told.setdefault(metric.name.removeprefix("broker_"), {})[label] = sample.value
+        return told
+
+    def _of_all_workers(self) -> CollectorRegistry:
+        if not self._folder:
+            return self._registry
+        registry = CollectorRegistry()
+        registry.register(_Workers(Path(self._folder)))
+        return registry
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"broker_{name}", help_text, labels, registry=self._registry)

@@ -17,8 +17,10 @@ from broker.identity.jwt import JwtVerifier
 from broker.identity.key_sources import KeySourceError, fetch_url, read_file
 from broker.identity.principals import Authenticator
 from broker.identity.public_keys import KeySetError, parse_key_set
+from broker.policy.admission import Admission
 from broker.policy.catalog import Folder
 from broker.policy.limits import Limits
+from broker.policy.viewers import viewers
 from broker.settings import JwtSettings, Settings
 
 Clock = Callable[[], int]
@@ -26,12 +28,16 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The broker without its edges. `key_set` is None without JWTs; `source` is the key that asks STS."""
+    """The broker without its edges. `key_set` is None without JWTs; `source` is the key that asks STS.
+
+    `viewers`: who may see the console; None without one.
+    """
 
     policies: Folder
     key_set: KeySet | None
     authenticator: Authenticator
     source: SourceKey
+    viewers: Admission | None = None
 
 
 def assemble_environment(clock: Clock) -> tuple[Settings, Parts]:
@@ -54,10 +60,12 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = (),
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
     role_required = source is not None and bool(source.token)
     policies = _collected(found, lambda: _policies(settings, role_required, replacing))
+    claims = settings.console_claims
+    seen_by = _collected(found, lambda: viewers(claims)) if claims is not None else None
     if found or source is None:
         raise ConfigurationError(found)
     verifier = _verifier(settings.jwt, key_set)
-    return Parts(policies, key_set, Authenticator(verifier, api_keys, settings.anonymous), source)
+    return Parts(policies, key_set, Authenticator(verifier, api_keys, settings.anonymous), source, seen_by)
 
 
 def limits(settings: Settings, *, role_required: bool = False) -> Limits:

@@ -22,8 +22,6 @@ from broker.identity.public_keys import ALGORITHMS
 
 _SOURCE = "environment"
 VARIABLES = "POLICY_"  # what policy files may name begins so
-_LATER = ("BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS")
-_NOT_SUPPORTED = "is not supported by this version of the broker"
 _TRACING = ("opentelemetry.instrumentation.flask", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _LEVELS = ("debug", "info", "warning", "error")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
@@ -63,6 +61,7 @@ class Settings:
     metrics_folder: str
     policy_variables: Mapping[str, str]
     tracing: bool = False
+    console_claims: str | None = None  # JSON: who may see the console; None: it is off
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None, *, serving: bool = True) -> Settings:
@@ -100,6 +99,7 @@ class Settings:
             metrics_folder=reader.text("PROMETHEUS_MULTIPROC_DIR"),
             policy_variables=reader.beginning_with(VARIABLES),
             tracing=reader.tracing("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            console_claims=reader.console(),
         )
         reader.check_pairs(settings, serving=serving)
         reader.check_unknown()
@@ -192,6 +192,18 @@ class _Reader:
             self.refuse(name, "needs the extra `otel`, which is not installed: pip install 'cos-broker[otel]'")
         return wanted
 
+    def console(self) -> str | None:
+        switch, name = "BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS"
+        on, claims = self.text(switch), self.text(name)
+        if on not in ("", "1"):
+            self.refuse(switch, f"must be 1, or not set: then there is no console; got {_shown(on)}")
+        elif on and not claims:
+            example = '{"role": {"const": "operator"}}'
+            self.refuse(name, f"is required with {switch}=1: whose claims let them see the console, such as {example}")
+        elif claims and not on:
+            self.refuse(name, f"goes with {switch}=1, which is not set")
+        return claims if on == "1" and claims else None
+
     def jwt(self) -> JwtSettings | None:
         names = ("BROKER_JWT_JWKS", "BROKER_JWT_ISSUER", "BROKER_JWT_AUDIENCE")
         jwks, issuer, audience = (self.text(name) for name in names)
@@ -235,9 +247,6 @@ class _Reader:
     def check_unknown(self) -> None:
         for name in sorted(self._environ):
             if not name.startswith("BROKER_") or name in self._known:
-                continue
-            if name in _LATER:
-                self.refuse(name, _NOT_SUPPORTED)
                 continue
             close = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
             self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")

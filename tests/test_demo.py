@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from broker import demo
-from broker.local import free_port
+from broker.local import free_port, send
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOPPED_WITHIN_SECONDS = 20
@@ -84,11 +85,11 @@ def dev(tmp_path: Path) -> Iterator[list[str]]:
     try:
         for line in process.stdout:
             told.append(line)
-            if "/_emulator/stats" in line:
+            if "/console#key=" in line:
                 break
         errors.seek(0)
         assert process.poll() is None, errors.read()
-        yield ["".join(told).split("\n\n")[index] for index in range(1, "".join(told).count("\n\n") + 1)]
+        yield "".join(told).rstrip("\n").split("\n\n")[1:]
         process.send_signal(signal.SIGINT)
         assert process.wait(STOPPED_WITHIN_SECONDS) == 0
         assert "stopped" in process.stdout.read()
@@ -103,7 +104,7 @@ def dev(tmp_path: Path) -> Iterator[list[str]]:
 def test_dev(dev, tmp_path):
     """Every block of commands works when it is pasted into a shell, one after the other."""
     blocks = [block for block in dev if block.startswith("#")]
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     script = tmp_path / "pasted.sh"
     script.write_text("\n".join(f"{block}\necho; echo '=== end of block'" for block in blocks))
     ended = subprocess.run(
@@ -111,7 +112,7 @@ def test_dev(dev, tmp_path):
         check=False,
     )  # fmt: skip
     assert ended.stderr == ""
-    listed, uploaded, again, keys, refused, stats = ended.stdout.split("=== end of block")[:-1]
+    listed, uploaded, again, keys, refused, stats, console = ended.stdout.split("=== end of block")[:-1]
     assert "avatars" in [route["route"] for route in json.loads(listed)["routes"]]
     assert "200 OK" in uploaded.strip().splitlines()[0]
     assert "409" in again.partition("HTTP/1.1")[2].splitlines()[0]
@@ -119,3 +120,18 @@ def test_dev(dev, tmp_path):
     assert json.loads(keys)["key_prefix"] == "files/u1/"
     assert json.loads(refused)["code"] == "key_not_allowed"
     assert json.loads(stats)["cos"] == {"PutObject": 2}
+    assert console.strip() == ""
+
+
+def test_dev_ends_with_the_console(dev):
+    """The last line leads to the page, with a key that acts for anybody with any claim, which is never sent."""
+    address, _, key = re.search(r"(http://\S+/console)#key=(\S+)$", dev[-1]).group(0).partition("#key=")
+    status, headers, page = send("GET", address, {})
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"avatars" in page
+    claims = base64.urlsafe_b64encode(b'{"role": "owner", "tenant": "anybody"}').decode()
+    by = {"Authorization": f"Bearer {key}", "X-Principal": "someone", "X-Principal-Claims": claims}
+    ask = {"Content-Type": "application/json"}
+    told = b'{"inputs": {"month": "2026-01"}}'
+    status, _, answer = send("POST", address.replace("/console", "/v1/reports/download-url"), {**by, **ask}, told)
+    assert (status, json.loads(answer)["key"]) == (200, "reports/anybody/2026-01.pdf")

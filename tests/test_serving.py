@@ -169,11 +169,11 @@ class TestRefusedStart:
     def test_settings(self, process_environ):
         """Every wrong setting is told at once, and nothing listens."""
         port = free_port()
-        environ = process_environ(BROKER_LOG_FORMAT="x", BROKER_COLOUR="blue", BROKER_CONSOLE="1", BROKER_API_KEYS=None)
+        environ = process_environ(BROKER_LOG_FORMAT="x", BROKER_COLOUR="blue", BROKER_CONSOLE="0", BROKER_API_KEYS=None)
         ended = run_serve(environ, port)
         assert (ended.returncode, ended.stdout) == (1, "")
         named = [line.split(": ")[2] for line in ended.stderr.splitlines()]
-        assert named == ["BROKER_LOG_FORMAT", "BROKER_COLOUR", "BROKER_CONSOLE"]
+        assert named == ["BROKER_LOG_FORMAT", "BROKER_CONSOLE", "BROKER_COLOUR"]
 
     def test_no_authentication(self, process_environ):
         """A broker that would serve anybody does not start."""

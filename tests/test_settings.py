@@ -233,10 +233,28 @@ def test_no_authentication(environ):
     assert Settings.from_environ(environ, serving=False).jwt is None
 
 
-@pytest.mark.parametrize("name", ["BROKER_CONSOLE", "BROKER_CONSOLE_CLAIMS"])
-def test_of_a_later_version(name):
-    """A setting that would have no effect is refused, not ignored."""
-    assert "not supported by this version" in refusals({**LEAST, name: "1"})[name]
+def test_console():
+    """The console is off unless it is switched on with the claims of those who may see it."""
+    assert Settings.from_environ(LEAST).console_claims is None
+    on = {"BROKER_CONSOLE": "1", "BROKER_CONSOLE_CLAIMS": '{"role": {"const": "operator"}}'}
+    assert Settings.from_environ({**LEAST, **on}).console_claims == on["BROKER_CONSOLE_CLAIMS"]
+    assert Settings.from_environ({**LEAST, **on, "BROKER_CONSOLE_CLAIMS": "{}"}).console_claims == "{}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "message"),
+    [
+        ({"BROKER_CONSOLE": "1"}, "BROKER_CONSOLE_CLAIMS", "is required with BROKER_CONSOLE=1"),
+        ({"BROKER_CONSOLE_CLAIMS": "{}"}, "BROKER_CONSOLE_CLAIMS", "goes with BROKER_CONSOLE=1, which is not set"),
+        ({"BROKER_CONSOLE": "0"}, "BROKER_CONSOLE", "must be 1, or not set"),
+        ({"BROKER_CONSOLE": "yes", "BROKER_CONSOLE_CLAIMS": "{}"}, "BROKER_CONSOLE", "got 'yes'"),
+    ],
+)
+def test_half_a_console(changes, name, message):
+    """A page for everybody is never a default, and a setting without effect is refused."""
+    found = refusals({**LEAST, **changes})
+    assert list(found) == [name]
+    assert message in found[name]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +298,7 @@ def test_all_problems_at_once():
             "BROKER_POLICY_BYTES": "0",
             "BROKER_LOG_LEVEL": "x",
             "BROKER_LOG_FORMAT": "x",
-            "BROKER_CONSOLE": "1",
+            "BROKER_CONSOLE": "yes",
             "BROKER_COLOUR": "blue",
         }
     )

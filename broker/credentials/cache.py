@@ -146,6 +146,11 @@ class CredentialCache:
             if entry is None or not usable(entry.credential.expires_at, demand.required_seconds, now)
         ]
 
+    def kept(self) -> list[tuple[Scope, Credential, int]]:
+        """All that is in memory: (scope, credential, the instant from which an ask has it renewed)."""
+        with self._lock:
+            return [(scope, entry.credential, entry.renewal_at) for scope, entry in self._memory.items()]
+
     def shared(self, demand: Demand, now: int) -> bool:
         """Whether the fleet has something that lives long enough, or knows that there is nothing to be had."""
         try:

@@ -110,6 +110,12 @@ def compile_admission(
     )
 
 
+def admission_by_claims(whereto: str, claims: Mapping[str, ClaimRule]) -> Admission:
+    """Who may do what is no route: everybody whose claims satisfy the rules; without rules everybody."""
+    checks = {name: _compile(rule) for name, rule in claims.items()}
+    return Admission(whereto, not checks, checks, claims_used=(), claimed_values=())
+
+
 def _compile(rule: ClaimRule) -> ClaimCheck:
     return ClaimCheck(
         legal=tuple(rule.enum) if rule.enum is not None else (rule.const,),

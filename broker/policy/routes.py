@@ -91,6 +91,11 @@ class Route:
         """The form of its keys."""
         return self.keys.template
 
+    @property
+    def claims(self) -> frozenset[str]:
+        """The claims that decide something here: who is admitted, or what the key is."""
+        return frozenset(self.admission.checks) | frozenset(self.admission.claims_used)
+
     def admit(self, principal: Principal) -> ProvenClaims:
         """The claims of a principal that may use this route. Raises Unauthenticated or Forbidden."""
         return self.admission.admit(principal)

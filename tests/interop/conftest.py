@@ -14,6 +14,8 @@ import pytest
 from qcloud_cos import CosConfig, CosS3Client
 
 from broker import local
+from tests.interop import chrome
+from tests.interop.chrome import Chrome
 from tests.interop.javascript import Place, unstartable
 from tests.interop.site import site
 
@@ -141,3 +143,19 @@ def chromium(_site: Place) -> Place:
 def anywhere(request: pytest.FixtureRequest) -> Place:
     """Each of them."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def _dev(folder: Path) -> Iterator[Chrome]:
+    if reason := chrome.unstartable():
+        pytest.skip(f"no browser can be started here: {reason}")
+    everybody = {"BROKER_ANONYMOUS": "1", "BROKER_CONSOLE": "1", "BROKER_CONSOLE_CLAIMS": "{}"}
+    with local.world(folder, local.free_port(), 0, BROKER_LOG_LEVEL="error", **everybody) as world:
+        yield Chrome(world)
+
+
+@pytest.fixture
+def dev(_dev: Chrome) -> Chrome:
+    """A browser in front of the console of `make dev`, whose bucket is empty."""
+    _dev.world.emulator.reset()
+    return _dev

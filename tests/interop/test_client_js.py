@@ -45,6 +45,39 @@ def test_filename(anywhere):
     assert seconds == 30
 
 
+def test_ask_and_send(anywhere):
+    """What has no function of its own is asked for and sent in two steps, with progress, and refused like the rest."""
+    code = """
+      const asked = (vend, ask, route = 'papers') => client.ask(given.api, route, vend, ask, { token: given.token });
+      const granted = await asked('url', { method: 'PUT', inputs: { path: 'a.txt' } });
+      const seen = [];
+      const stored = await client.sendSigned(granted, new Blob(['paper']), { onProgress: (now) => seen.push(now) });
+      const again = await client.sendSigned(granted, new Blob(['paper'])).catch(told);
+      const refused = await asked('url', { key: 'files/u2/a.txt' }).catch(told);
+      const deleting = await asked('url', { method: 'DELETE', key: granted.key }, 'my-files-delete');
+      const empty = await client.sendSigned(deleting);
+      return { key: granted.key, stored, seen, again, refused, empty };
+    """
+    outcome = anywhere.observe(code)["result"]
+    assert (outcome["key"], outcome["stored"]["status"], len(outcome["stored"]["etag"])) == ("files/u1/a.txt", 200, 34)
+    assert outcome["seen"][-1] == {"loaded": 5, "total": 5}
+    assert (outcome["again"]["name"], outcome["again"]["code"]) == ("StoreError", "FileAlreadyExists")
+    assert (outcome["refused"]["name"], outcome["refused"]["code"]) == ("BrokerRefused", "key_not_allowed")
+    assert outcome["empty"]["status"] == 204
+
+
+def test_aborted_send(anywhere):
+    """What is sent so can be aborted, too."""
+    code = """
+      const granted = await client.ask(given.api, 'papers', 'url', { key: 'files/u1/b.txt' }, { token: given.token });
+      const signal = AbortSignal.abort(new Error('enough'));
+      const asked = client.ask(given.api, 'papers', 'url', { key: 'files/u1/b.txt' }, { token: given.token, signal });
+      return [await client.sendSigned(granted, new Blob(['x']), { signal }).catch(told), await asked.catch(told)];
+    """
+    assert [one["message"] for one in anywhere.run(code)] == ["enough", "enough"]
+    assert anywhere.asked("PutObject") == 0
+
+
 def test_large(anywhere):
     """A large file goes up in parts, several at once, and all of it arrives in order."""
     code = f"""

@@ -131,6 +131,34 @@ export async function form(baseUrl, route, file, options = {}) {
   return { key: granted.key, etag };
 }
 
+/**
+ * Asks the broker for anything that it vends: what `upload`, `form` and `downloadLink` have no name for. Rejects with
+ * BrokerRefused or the signal's reason.
+ *
+ * @param {string} baseUrl
+ * @param {string} route
+ * @param {string} vend `url`, `download-url`, `signature`, `credentials`, `form`, `multipart`, `confirm`, `batch`
+ * @param {object} told the ask, as the API takes it
+ * @param {{token?: string, getHeaders?: Options['getHeaders'], signal?: AbortSignal}} [options]
+ * @returns {Promise<any>} the broker's answer
+ */
+export async function ask(baseUrl, route, vend, told, options = {}) {
+  return asking(baseUrl, route, options)(vend, told, options.signal);
+}
+
+/**
+ * Sends a request to COS as the broker signed it. Rejects with StoreError or the signal's reason.
+ *
+ * @param {Signed} signed what `url` or `signature` answers, or one of `multipart`'s requests
+ * @param {Blob | FormData | null} [body]
+ * @param {{signal?: AbortSignal, onProgress?: (told: {loaded: number, total: number}) => void}} [options]
+ * @returns {Promise<{status: number, etag: string | null, text: string}>}
+ */
+export async function sendSigned(signed, body = null, options = {}) {
+  const progress = body instanceof Blob ? telling(body.size, options) : undefined;
+  return send(signed, body, options.signal, progress);
+}
+
 /** @param {Ask} ask @param {Blob} file @param {Options & Uploading} options */
 async function inOne(ask, file, options) {
   const own = { ...ofType(file), 'Content-Length': String(file.size) };
