@@ -107,9 +107,13 @@ class ConfigurationError(BrokerError):
 
 
 class RequestError(BrokerError):
-    """The caller's fault. `errors` lists everything that is wrong in the step that refused."""
+    """The caller's fault. `errors` lists everything that is wrong in the step that refused.
+
+    `key_id` names the API key that was proven, if it is then refused for what it was used for.
+    """
 
     status = 400
+    key_id: str | None = None
 
     def __init__(self, code: str, detail: str, errors: Iterable[FieldError] = ()) -> None:
         super().__init__(detail)

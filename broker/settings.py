@@ -189,7 +189,7 @@ class _Reader:
     def tracing(self, name: str) -> bool:
         wanted = bool(self.text(name))
         if wanted and not all(map(_installed, _TRACING)):
-            self.refuse(name, "needs the extra `otel`, which is not installed: pip install 'cos-broker[otel]'")
+            self.refuse(name, "needs the extra `otel`, which is missing: pip install '.[otel]' in the broker's folder")
         return wanted
 
     def console(self) -> str | None:

@@ -97,6 +97,7 @@ class TestUsage:
             ["serve", "--nope"], ["cors", "avatars", "--format", "text"],
             ["serve", "--port", "x"], ["serve", "--port", "70000"], ["serve", "--port", "0"],
             ["serve", "--workers", "0"],
+            ["dev", "--port", "0"], ["dev", "--emulator-port", "x"],
             ["serve", "--threads", "0"], ["emulate", "--port", "-1"], ["check", "a", "b"], ["check", "--format", "xml"],
             ["check", "--diff"], ["vend"], ["vend", "avatars", "--as", "u1"],
             ["explain", "avatars", "--try"], ["explain", "avatars", "--key", "a", "--input", "ext=png"],

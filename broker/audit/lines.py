@@ -103,7 +103,7 @@ def refused(
         "route": visit.route,
         **_asked(asked),
         "sub": _shown(principal.sub if principal else None),
-        "key_id": _shown(principal.key_id if principal else None),
+        "key_id": _shown(principal.key_id if principal else visit.key_id),
         "path": _quoted(None if visit.route else visit.path),
         "client": visit.client,
         "request_id": _shown(visit.request_id),

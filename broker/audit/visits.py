@@ -15,7 +15,7 @@ class Visit:
     """One call as far as it is known; each step adds what it has found out.
 
     `now` is in Unix seconds, `began` of the monotonic clock. `route` is the name of one that exists; `path` and
-    `client` are told of refusals over HTTP.
+    `client` are told of refusals over HTTP, `key_id` of an API key that was refused before there was a principal.
     """
 
     now: int
@@ -27,3 +27,4 @@ class Visit:
     ask: Ask | None = None
     path: str | None = None
     client: str | None = None
+    key_id: str | None = None

@@ -32,7 +32,7 @@ def cache() -> None:
 def api_key(key_id: str, sub: str | None, acts_for: str | None, claims: str | None, *, operations: bool) -> None:
     """An entry for BROKER_API_KEYS on stdout, and ID.SECRET, shown once, on stderr.
 
-    The file is {"keys": [ENTRY, ...]}; fixed claims, routes and expires_at are added to the entry by hand.
+    The file is {"keys": [ENTRY, ...]}; fixed claims, routes, rate and expires_at are added to the entry by hand.
     """
     from broker.identity.api_keys import new_api_key
 

@@ -31,13 +31,15 @@ def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) 
 
 
 @click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="The broker's.")
+@click.option("--emulator-port", default=9000, show_default=True, type=click.IntRange(1, 65535), help="The emulator's.")
 @reports_errors
-def dev() -> None:
+def dev(port: int, emulator_port: int) -> None:
     """Keep a broker and an emulator of STS and COS running on loopback, with keys made for this run."""
     from broker import demo
 
     end_on_sigterm()
-    demo.dev(_policies(), click.echo)
+    demo.dev(_policies(), click.echo, port, emulator_port)
 
 
 @click.command()

@@ -21,7 +21,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from broker.errors import ConfigurationError, Forbidden, Problem, Unauthenticated
+from broker.errors import ConfigurationError, Forbidden, Problem, Unauthenticated, named
 from broker.identity.key_file import ApiKey, parse_key_file
 from broker.identity.principals import Principal
 from broker.strict_json import StrictJsonError, loads
@@ -61,7 +61,11 @@ class ApiKeys:
         key = self._proven(unverified_key, now)
         if unverified_principal is None and unverified_claims is None:
             return key.principal
-        return _principal_acted_for(key, unverified_principal, unverified_claims)
+        try:
+            return _principal_acted_for(key, unverified_principal, unverified_claims)
+        except Forbidden as error:
+            error.key_id = key.principal.key_id
+            raise
 
     def _proven(self, unverified_key: str, now: int) -> ApiKey:
         unverified_id, _, unverified_secret = unverified_key.partition(".")
@@ -169,7 +173,8 @@ def _listed_claims(names: frozenset[str], unverified_claims: str) -> dict[str, A
         raise Forbidden(f"the JSON in X-Principal-Claims: {error}") from None
     if not isinstance(claims, dict):
         raise Forbidden("expected X-Principal-Claims to hold a JSON object, got another value")
-    if not claims.keys() <= names:
+    if odd := [name for name in claims if name not in names]:
         legal = ", ".join(sorted(names)) or "none"
-        raise Forbidden(f"X-Principal-Claims may set only claims listed in acts_for and not fixed: {legal}")
+        got = ", ".join(map(named, odd[:8]))
+        raise Forbidden(f"X-Principal-Claims may set {legal} (those in acts_for that are not fixed), got {got}")
     return claims

@@ -16,7 +16,15 @@ from werkzeug.exceptions import HTTPException
 
 from broker.audit.outcomes import Audit
 from broker.audit.visits import Visit
-from broker.errors import BrokerError, FieldError, MethodNotAllowed, RateLimited, RequestError, UpstreamUnavailable
+from broker.errors import (
+    BrokerError,
+    FieldError,
+    MethodNotAllowed,
+    RateLimited,
+    RequestError,
+    UpstreamUnavailable,
+    named,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -97,9 +105,8 @@ def register(target: Flask | Blueprint, audit: Audit) -> None:
     """Give every error of an application (or of our blueprint alone) the one shape, and its line."""
 
     def of_broker_error(error: BrokerError) -> Response:
-        response = _problem(
-            audit, error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ()
-        )
+        errors, key_id = (error.errors, error.key_id) if isinstance(error, RequestError) else ((), None)
+        response = _problem(audit, error.status, error.code, error.detail, errors, key_id)
         if error.status == HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, MethodNotAllowed):
@@ -113,11 +120,15 @@ def register(target: Flask | Blueprint, audit: Audit) -> None:
         if status < 400:
             return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
         code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
-        detail = "no such path; the API begins at /v1" if status == 404 else HTTPStatus(status).description
-        response = _problem(audit, status, code, detail or HTTPStatus(status).phrase)
+        allowed = ", ".join(value for name, value in error.get_headers() if name == "Allow")
+        detail = HTTPStatus(status).description or HTTPStatus(status).phrase
+        if status == HTTPStatus.NOT_FOUND:
+            detail = "no such path; the API begins at /v1, and /docs describes it"
+        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"this path takes {allowed}, got {named(request.method)}"
+        response = _problem(audit, status, code, detail)
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = [value for name, value in error.get_headers() if name == "Allow"]
-            response.headers["Allow"] = ", ".join(allowed)
+            response.headers["Allow"] = allowed
         return response
 
     def of_bug(error: Exception) -> Response:
@@ -143,9 +154,16 @@ def problem(error: BrokerError) -> dict[str, Any]:
     return _body(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
 
 
-def _problem(audit: Audit, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Response:
+def _problem(
+    audit: Audit,
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    key_id: str | None = None,
+) -> Response:
     visit: Visit = request.environ.get(_VISIT_KEY) or arrived(request.environ, audit, 0)
-    visit.path, visit.client = request.path, _client(request.remote_addr)
+    visit.path, visit.client, visit.key_id = request.path, _client(request.remote_addr), key_id
     audit.refused(visit, status, code, detail)
     return respond(json.dumps(_body(status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
 

@@ -216,6 +216,17 @@ class TestRefusals:
         if "route" not in expected:
             assert "route" not in line
 
+    @pytest.mark.parametrize("more", [{"X-Principal": "Not One"}, {"X-Principal-Claims": "e30"}])
+    def test_misused_key(self, open_loud, told, identities, more):
+        """An API key that is refused for what it was used for is named; one whose secret is wrong is not."""
+        door = open_loud()
+        for secret in (identities.api_key, f"{identities.api_key}x"):
+            door.ask("avatars/url", AVATAR, by={"Authorization": f"Bearer {secret}", **more})
+        assert [(line["code"], line.get("key_id")) for line in told()] == [
+            ("principal_not_allowed", "bff"),
+            ("unauthenticated", None),
+        ]
+
     def test_cloud(self, open_loud, told):
         """The cloud's: level warning; the key is told although there is no grant."""
         door = open_loud()
