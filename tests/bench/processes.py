@@ -95,7 +95,11 @@ def pin(pid: int, *cores: int) -> None:
 def cpu_seconds(pid: int) -> float:
     """What the threads of a process and of all below it have used of a processor, by the scheduler's books."""
     threads = (thread for one in family(pid) for thread in Path(f"/proc/{one}/task").iterdir())
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    nanoseconds = 0
+    for thread in threads:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            nanoseconds += int((thread / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
 
 
 def resident_bytes(pid: int | str = "self") -> int:
