@@ -8,8 +8,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createRequire } from 'node:module';
-import chromium from '@sparticuz/chromium';
-import { chromium as playwright } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { args, launched } from './chromium.mjs';
 
 const AsyncFunction = (async () => {}).constructor;
 const told = JSON.parse(fs.readFileSync(0, 'utf-8'));
@@ -17,8 +17,7 @@ const logged = [];
 const network = [];
 
 async function drive() {
-  const args = ['--no-sandbox', '--no-proxy-server', '--disable-dev-shm-usage'];
-  const browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true });
+  const browser = await launched((executablePath) => chromium.launch({ executablePath, args, headless: true }));
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'files-'));
   try {
     const context = await browser.newContext({

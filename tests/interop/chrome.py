@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from broker import local
+from tests.interop.javascript import HERE, ran
 
-HERE = Path(__file__).parent
 SCREENSHOTS = HERE / "screenshots"
-_CACHE = HERE / "node_modules" / ".cache"
 _SECONDS = 180
 WIDE, PHONE = (1280, 800), (375, 700)
 
@@ -65,27 +61,13 @@ class Chrome:
                 **given,
             },
         }
-        outcome = _run(told)
+        outcome = ran("browse.mjs", told, _SECONDS)
         assert "error" not in outcome, outcome
         return outcome
 
 
+@functools.cache
 def unstartable() -> str:
     """Why no browser can be started; empty if one can."""
     told = {"page": "about:blank", "code": "", "width": 9, "height": 9, "theme": "light", "script": True, "given": {}}
-    return " ".join(_run({**told, "shots": str(SCREENSHOTS)}).get("error", "").split())[:160]
-
-
-def _run(told: dict[str, Any]) -> dict[str, Any]:
-    _CACHE.mkdir(exist_ok=True)
-    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    done = subprocess.run(
-        ["node", HERE / "browse.mjs"],
-        input=json.dumps(told),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=_SECONDS,
-        env={**environ, "TMPDIR": str(_CACHE)},
-    )
-    return json.loads(done.stdout)
+    return " ".join(ran("browse.mjs", {**told, "shots": str(SCREENSHOTS)}, _SECONDS).get("error", "").split())[:160]

@@ -50,7 +50,7 @@ class Place:
             "drive": drive,
             "given": {"api": self.api, "token": self.token(), "cos": self.emulator.url, **given},
         }
-        outcome = _run(told)
+        outcome = ran("run.mjs", told, _SECONDS)
         assert "error" not in outcome, outcome
         return outcome
 
@@ -80,19 +80,20 @@ def bundle(code: str) -> str:
 def unstartable() -> str:
     """Why no browser can be started; empty if one can."""
     told = {"where": "chromium", "page": "about:blank", "code": "", "drive": "return 1", "given": {}}
-    return " ".join(_run(told).get("error", "").split())[:160]
+    return " ".join(ran("run.mjs", told, _SECONDS).get("error", "").split())[:160]
 
 
-def _run(told: dict[str, Any]) -> dict[str, Any]:
+def ran(script: str, told: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """What a script of ours prints when it is told something, both as JSON; it may start a browser."""
     _CACHE.mkdir(exist_ok=True)
     environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(
-        ["node", HERE / "run.mjs"],
+        ["node", HERE / script],
         input=json.dumps(told),
         capture_output=True,
         text=True,
         check=True,
-        timeout=_SECONDS,
+        timeout=seconds,
         env={**environ, "TMPDIR": str(_CACHE)},
     )
     return json.loads(done.stdout)

@@ -30,11 +30,9 @@ async function inNode() {
 }
 
 async function inChromium() {
-  const { default: chromium } = await import('@sparticuz/chromium');
+  const { args, launched } = await import('./chromium.mjs');
   const { default: puppeteer } = await import('puppeteer-core');
-  // The package's own flags would switch off what a browser keeps pages from doing.
-  const args = ['--no-sandbox', '--no-proxy-server'];
-  const browser = await puppeteer.launch({ executablePath: await chromium.executablePath(), args, headless: 'shell' });
+  const browser = await launched((executablePath) => puppeteer.launch({ executablePath, args, headless: 'shell' }));
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'files-'));
   try {
     const page = await browser.newPage();

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from broker import local
 from tests.interop import chrome
 from tests.interop.chrome import Chrome
+from tests.interop.listening import Quiet, listening
 
 
 @contextlib.contextmanager
 def signal(act: Callable[[], object]) -> Iterator[str]:
     """An address; who asks it hears when `act` is done."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802  as its base looks for it
             """Do it."""
             act()
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as origin:
+        yield f"{origin}/"
 
 
 @pytest.fixture

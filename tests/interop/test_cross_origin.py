@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 
 from broker import local
 from tests.interop.javascript import Place, unstartable
+from tests.interop.listening import Quiet, listening
 
 # What a page can learn of an answer; a refusal of the browser itself is an error without one.
 FETCH = """
@@ -28,29 +26,13 @@ FETCH = """
 """
 
 
-class _EmptyPage(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
+class _EmptyPage(Quiet):
+    def do_GET(self) -> None:  # noqa: N802  as its base looks for it
         """A page of nothing."""
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b'<!doctype html><link rel="icon" href="data:,">')
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
-
-@contextlib.contextmanager
-def pages() -> Iterator[str]:
-    """An origin with pages of its own."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _EmptyPage) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +40,7 @@ def origins(folder: Path) -> Iterator[dict[str, Place]]:
     """The same broker, which one of two origins may use."""
     if reason := unstartable():
         pytest.skip(f"no browser can be started here: {reason}")
-    with pages() as listed, pages() as stranger:
+    with listening(_EmptyPage) as listed, listening(_EmptyPage) as stranger:
         settings = {"BROKER_CORS_ORIGINS": listed, "BROKER_LOG_LEVEL": "error"}
         with local.world(folder, local.free_port(), 0, **settings) as world:
             yield {
