@@ -22,8 +22,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
+# What a policy refuses of an ask.
+RefusedCode = Literal[
+    "vend_not_allowed",
+    "method_not_allowed_by_policy",
+    "bucket_not_allowed",
+    "key_not_allowed",
+    "input_not_allowed",
+    "content_type_not_allowed",
+    "content_too_large",
+    "header_required",
+    "header_not_allowed",
+    "param_required",
+    "param_not_allowed",
+    "expires_too_long",
+    "url_too_long",
+]
 Subject = Literal["scope", "source", "network"]
 
 # Every code that an answer may have, by its status.
@@ -35,22 +51,7 @@ CODES: Mapping[int, tuple[str, ...]] = {
     405: ("method_not_allowed",),
     413: ("request_too_large",),
     415: ("unsupported_media_type",),
-    422: (
-        "vend_not_allowed",
-        "method_not_allowed_by_policy",
-        "bucket_not_allowed",
-        "key_not_allowed",
-        "input_not_allowed",
-        "content_type_not_allowed",
-        "content_too_large",
-        "header_required",
-        "header_not_allowed",
-        "param_required",
-        "param_not_allowed",
-        "expires_too_long",
-        "url_too_long",
-        "batch_too_large",
-    ),
+    422: (*get_args(RefusedCode), "batch_too_large"),
     429: ("rate_limited",),
     500: ("internal_error",),
     502: ("sts_refused", "cos_refused"),

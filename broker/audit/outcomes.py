@@ -49,7 +49,7 @@ class Audit:
         except BrokerError as error:
             self.refused(visit, error.status, error.code, error.detail)
             raise
-        except Exception:
+        except Exception:  # a bug is told like a refusal, and passes on to whoever called
             self.refused(visit, 500, "internal_error", "a bug")
             raise
 

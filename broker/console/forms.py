@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.policy.admission import ClaimCheck
 from broker.policy.catalog import Catalog
-from broker.policy.route_schemas import ask_of
+from broker.policy.route_schemas import ADDED, ask_of
 from broker.policy.routes import Route
 from broker.policy.templates import BUCKET
 
@@ -145,7 +145,7 @@ def _bare(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _broker_adds(schema: Mapping[str, Any]) -> bool:
-    return "const" in schema or str(schema.get("description", "")).startswith("Added by the broker")
+    return schema.get("description") == ADDED
 
 
 def _example(check: ClaimCheck) -> str:

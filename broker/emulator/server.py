@@ -156,6 +156,6 @@ class Emulator:
             if bucket is None and callers.is_call(request):
                 return self._sts.answer(request)
             return self._cos.answer(request)
-        except Exception:
-            logger.exception("the emulator failed")  # a bug of its own
+        except Exception:  # a bug of its own: the caller gets an answer, and the emulator goes on
+            logger.exception("the emulator failed")
             return Response("the emulator failed", status=500)

@@ -16,6 +16,7 @@ from broker.policy.templates import BUCKET, Date, Input, Literal, Part, Uuid
 from broker.policy.uploads import largest_upload
 from broker.policy.values import VALUE_BYTES, Rule, RuleSet
 
+ADDED = "Added by the broker; may be left out."  # describes the headers and parameters that callers need not say
 _TEXT: Schema = {"type": "string"}
 # What is the same in the dialects of regular expressions that readers of schemas use.
 _ODD = re.compile(r"\(\?(?!:)|\[\[|&&|--|~~|\\[^dwsDWSnrt.\-/\\+*?()\[\]{}^$|]")
@@ -180,8 +181,7 @@ def _carried(rules: RuleSet, governed: Mapping[str, Schema]) -> Schema:
 
 def _value(rule: Rule) -> Schema:
     if rule.const is not None:
-        described = "Added by the broker; may be left out."
-        return {**({"const": rule.const.fixed} if rule.const.fixed is not None else _TEXT), "description": described}
+        return {**({"const": rule.const.fixed} if rule.const.fixed is not None else _TEXT), "description": ADDED}
     if rule.enum is not None:
         return {"enum": list(rule.enum)}
     return {**_matching(rule.pattern.pattern if rule.pattern else None, ""), "maxLength": VALUE_BYTES}

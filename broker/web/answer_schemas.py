@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from broker.cos.requests import METHODS
 from broker.errors import CODES
 from broker.policy.asks import STEPS
 
@@ -21,7 +22,7 @@ _SECONDS: Schema = {"type": "integer", "minimum": 1, "description": "Seconds fro
 _INSTANT: Schema = {"type": "string", "format": "date-time", "description": "When it ends, UTC."}
 _UNIX: Schema = {"type": "integer", "description": "Unix seconds."}
 _URL: Schema = {"type": "string", "format": "uri"}
-_METHOD: Schema = {"enum": ["PUT", "POST", "GET", "DELETE", "HEAD"]}
+_METHOD: Schema = {"enum": list(METHODS)}
 
 
 def _texts(description: str) -> Schema:

@@ -1,6 +1,6 @@
 /** What every page does: theme, signing in, forms that stay where they are; and the module of its section. */
 
-import { fetched, forget, remember, session } from './session.js';
+import { fetched, forget, isKey, remember, session } from './session.js';
 
 const sections = {
   'sign-in': () => ({ start: signIn }),
@@ -83,7 +83,7 @@ function who() {
   const { token, principal } = session();
   find('.who').hidden = !token;
   if (!token) return;
-  const name = token.split('.').length === 2 ? `API key ${token.split('.')[0]}` : 'JWT';
+  const name = isKey(token) ? `API key ${token.split('.')[0]}` : 'JWT';
   find('#who').textContent = principal ? `${name} for ${principal}` : name;
 }
 
