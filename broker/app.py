@@ -229,9 +229,10 @@ class Broker:
         return outcomes
 
     def readiness(self) -> operations.Readiness:
-        """What `/readyz` tells. The first question starts the first load of the JWKS."""
+        """What `/readyz` tells. The first starts what the first ask would: loading the JWKS, asking STS the time."""
         if self._key_set is not None:
             self._key_set.ensure_loading()
+        self._desk.clock()
         catalog = self._policies()
         return operations.Readiness(
             ready=not self._draining() and (self._key_set is None or self._key_set.loaded),

@@ -8,7 +8,9 @@ import time
 import pytest
 
 from broker.emulator.faults import Fault
+from broker.emulator.server import Emulator
 from broker.local import redis_server
+from tests.conftest import ACCOUNT, BUCKET
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 CACHE_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -150,6 +152,16 @@ class TestReadiness:
         assert door.client.get("/readyz").json == {
             "ready": True, "degraded": False, "redis": True, "sts": True, "reload": True, "policies_generation": 1
         }  # fmt: skip
+
+    def test_time_before_the_first_ask(self, open_door, clock):
+        """Who asks for readiness has STS asked for the time, so that the first ask need not see to it."""
+        with Emulator(ACCOUNT, clock=lambda: clock() + 200, buckets={BUCKET: "ap-guangzhou"}) as cloud:
+            door = open_door(BROKER_STS_ENDPOINT=cloud.url)
+            figures, deadline = door.app.extensions["broker"].metrics.figures, time.monotonic() + 5
+            assert figures()["clock_skew_seconds"] == {"": 0}
+            door.client.get("/readyz")
+            while not 199 <= figures()["clock_skew_seconds"][""] <= 201:
+                assert time.monotonic() < deadline
 
     def test_before_the_key_set(self, open_door, identities, issuer_site):
         """Not ready until the issuer's keys were loaded once."""
