@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # NOTE: part of every fingerprint. A new number empties the caches of the whole fleet.
 _VERSION = 1
@@ -23,8 +24,7 @@ class Outline:
     form: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """One credential's worth of permission: a policy document (canonical JSON text) and the terms of the STS call."""
 
     document: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Request
+from flask import Flask, Request, Response, appcontext_tearing_down, request_tearing_down
 from flask.sessions import SecureCookieSession, SessionInterface
 from werkzeug.routing import Map, MapAdapter
 
@@ -53,7 +53,7 @@ class _Router(MapAdapter):
 
 
 class Application(Flask):
-    """The broker's own application: no sessions, no look at the Host, paths matched once."""
+    """The broker's own application: no sessions, no look at the Host, paths matched once, no `after_this_request`."""
 
     request_class = _Request
     session_interface = _NoSessions()
@@ -65,6 +65,26 @@ class Application(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """A view as it is: none is a coroutine, and looking for one costs each request a microsecond."""
         return func
+
+    # Around each request Flask looks for what was registered for it, blueprint by blueprint. Mostly that is nothing.
+
+    def preprocess_request(self) -> Any:
+        """Whatever is to be done before a request."""
+        return super().preprocess_request() if self.before_request_funcs or self.url_value_preprocessors else None
+
+    def process_response(self, response: Response) -> Response:
+        """Whatever is to be done to an answer; there is no session to be saved."""
+        return super().process_response(response) if self.after_request_funcs else response
+
+    def do_teardown_request(self, *args: Any) -> None:
+        """Whatever is to be done when a request is over."""
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(*args)
+
+    def do_teardown_appcontext(self, *args: Any) -> None:
+        """Whatever is to be done when its application's context is over."""
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*args)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The router of one request."""

@@ -66,7 +66,7 @@ def test_action(role, action):
 def test_nothing_else_counts():
     """A fingerprint is a function of its arguments: no time, no chance, no process."""
     assert len({Scope(DOCUMENT, 1800).fingerprint("s", "e") for _ in range(3)}) == 1
-    assert set(Scope.__slots__) == {"document", "duration_seconds", "role_arn", "external_id"}
+    assert set(Scope._fields) == {"document", "duration_seconds", "role_arn", "external_id"}
 
 
 TEXT = st.text("ab\":,{}'目 ", max_size=4)
