@@ -49,14 +49,14 @@ class Window(NamedTuple):
 class Signer:
     """One credential, ready to sign: what its secrets contribute to every signature is computed once."""
 
-    __slots__ = ("_query_id", "_secret_id", "_secret_key", "_token", "_token_alone")
+    __slots__ = ("_query_id", "_query_token", "_secret_id", "_secret_key", "_token")
 
     def __init__(self, secret_id: str, secret_key: str, session_token: str) -> None:
         self._secret_id = secret_id
-        self._query_id = quote(secret_id, safe="")
+        self._query_id = _quoted(secret_id)
         self._secret_key = secret_key
         self._token = session_token
-        self._token_alone = pair_list({TOKEN_NAME: session_token})
+        self._query_token = _quoted(session_token)
 
     def __repr__(self) -> str:
         return f"Signer(…{self._secret_id[-6:]})"
@@ -93,14 +93,16 @@ class Signer:
         Equals the official Python SDK's byte for byte, a space in a parameter as `+` included.
         """
         names, http_headers = pair_list(request.headers)
-        params = request.params
-        param_names, http_parameters = pair_list({**params, TOKEN_NAME: self._token}) if params else self._token_alone
+        params, token = request.params, f"{TOKEN_NAME}={self._query_token}"
+        param_names, http_parameters = _names((TOKEN_NAME,)), token
+        if params:
+            param_names, http_parameters = pair_list({**params, TOKEN_NAME: self._token})
         key = _window_key(self._secret_key, window)
         signature = key.sign(http_string(request.method, request.key, http_parameters, http_headers))
         return (
             f"{request.base_url}/{encode_key(request.key)}?q-sign-algorithm=sha1&q-ak={self._query_id}{key.query_times}"
             f"&q-header-list={names.quoted}&q-url-param-list={param_names.quoted}&q-signature={signature}"
-            f"{query(params) if params else ''}&{self._token_alone[1]}"
+            f"{query(params) if params else ''}&{token}"
         )
 
     def presigned_download_url(self, request: Request, window: Window) -> str:
@@ -151,6 +153,12 @@ class Names(NamedTuple):
 def encode(value: str) -> str:
     """Percent-encode UTF-8 as COS signs it: everything but `A-Z a-z 0-9 - _ . ~`, upper-case hex."""
     return _encode_word(value) if len(value) < _LONG else quote(value, safe="")
+
+
+def _quoted(text: str) -> str:
+    """The same, of what is kept for long: the text itself if that changes nothing, as it mostly does not."""
+    quoted = quote(text, safe="")
+    return text if quoted == text else quoted
 
 
 # Hosts, types and lengths come back again and again; a session token is longer and never kept here.

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Collection
 from types import MappingProxyType
@@ -101,7 +102,8 @@ class JwtVerifier:
             raise Unauthenticated(f"the token's claims: {error}") from None
         if not isinstance(claims, dict):
             raise Unauthenticated("expected the token's claims to be an object, got another JSON value")
-        return claims
+        # Thousands are remembered, and all of them have the same names.
+        return {sys.intern(name): value for name, value in claims.items()}
 
     def _checked_header(self, unverified_part: str) -> tuple[str, str | None]:
         try:
