@@ -92,7 +92,7 @@ class Broker:
         settings = settings or Settings.from_environ()
         self._draining = draining
         whole = parts.assemble(settings, clock, replacing=replacing)
-        self._key_set, self._authenticator = whole.key_set, whole.authenticator
+        self._key_set, self._api_keys, self._authenticator = whole.key_set, whole.api_keys, whole.authenticator
         self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
         self._viewers, self._cos_endpoint = whole.viewers, settings.cos_endpoint
         self._tally: Tally | None = None
@@ -238,6 +238,6 @@ class Broker:
             ready=not self._draining() and (self._key_set is None or self._key_set.loaded),
             redis=self._store is None or self._store.ping(),
             sts=self._issuer.serving,
-            reload=not catalog.problems,
+            reload=not catalog.problems and (self._api_keys is None or self._api_keys.sound()),
             policies_generation=catalog.generation,
         )

@@ -69,6 +69,9 @@ curl -sS -i -X PUT "$URL" -H 'Content-Type: image/png' -H 'Cache-Control: no-sto
 # What the emulator was asked so far:
 curl -sS {world.emulator.url}/_emulator/stats
 
+# What the broker counts:
+curl -sS {world.url}/metrics -H 'Authorization: Bearer {world.identities.console_key}'
+
 # See it and try it, as anybody you like: {world.url}/console#key={world.identities.console_key}"""
 
 

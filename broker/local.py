@@ -30,6 +30,7 @@ from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import new_api_key
 from broker.policy import catalog
 from broker.policy.limits import Limits
+from broker.serving import check_port
 from broker.settings import VARIABLES
 
 ISSUER, AUDIENCE = "https://issuer.localhost", "cos-broker"
@@ -85,7 +86,7 @@ def _accepts(path: Path) -> bool:
 class Identities:
     """Who may call: an issuer of JWTs, a BFF's API key that acts for users, and one for whoever tries the console.
 
-    The console's acts for anybody, with any of `claims`. Files are written to `folder`.
+    The console's acts for anybody, with any of `claims`, and may see `/metrics`. Files are written to `folder`.
     """
 
     CLAIMS: Mapping[str, str] = {"scope": "avatars:write folder:keys", "role": "owner", "tenant": "acme"}
@@ -102,7 +103,9 @@ class Identities:
         self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "local", "alg": "ES256", "use": "sig"}]}))
         entry, self.api_key = new_api_key("bff", acts_for="[a-z0-9-]{1,32}")
         self.api_keys = folder / "api-keys.json"
-        console, self.console_key = new_api_key("console", acts_for="[A-Za-z0-9._@:+~-]{1,128}", claims=claims)
+        console, self.console_key = new_api_key(
+            "console", acts_for="[A-Za-z0-9._@:+~-]{1,128}", claims=claims, operations=True
+        )
         self.api_keys.write_text(json.dumps({"keys": [{**entry, "claims": dict(self.CLAIMS)}, console]}))
         self.api_keys.chmod(0o600)
 
@@ -172,6 +175,7 @@ def serving(
 
     `stderr` is where its lines go; by default to ours.
     """
+    check_port("127.0.0.1", port)  # or whoever listens there would pass for ours
     command = [sys.executable, "-m", "broker", "serve", "--port", str(port), "--drain-delay", "0", *options]
     process = subprocess.Popen(command, env=dict(environ), stderr=stderr)  # noqa: S603  our own interpreter
     try:

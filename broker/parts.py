@@ -5,8 +5,10 @@ Flask and Redis are not needed for that and not imported, since the parent of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from broker.credentials.sts import SourceKey, source_key
@@ -28,13 +30,14 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The broker without its edges. `key_set` is None without JWTs; `source` is the key that asks STS.
+    """The broker without its edges. `key_set` is None without JWTs, `api_keys` without a file of them.
 
-    `viewers`: who may see the console; None without one.
+    `source` is the key that asks STS. `viewers`: who may see the console; None without one.
     """
 
     policies: Folder
     key_set: KeySet | None
+    api_keys: ApiKeys | None
     authenticator: Authenticator
     source: SourceKey
     viewers: Admission | None = None
@@ -54,7 +57,7 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = (),
     found = list(problems)
     told = {problem.field for problem in problems}
     key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
-    api_keys = _collected(found, lambda: ApiKeys(settings.api_keys, clock) if settings.api_keys else None)
+    api_keys = _collected(found, lambda: _api_keys(settings.api_keys, clock) if settings.api_keys else None)
     source = None
     if told.isdisjoint({"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"}):
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
@@ -65,7 +68,7 @@ def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = (),
     if found or source is None:
         raise ConfigurationError(found)
     verifier = _verifier(settings.jwt, key_set)
-    return Parts(policies, key_set, Authenticator(verifier, api_keys, settings.anonymous), source, seen_by)
+    return Parts(policies, key_set, api_keys, Authenticator(verifier, api_keys, settings.anonymous), source, seen_by)
 
 
 def limits(settings: Settings, *, role_required: bool = False) -> Limits:
@@ -74,7 +77,29 @@ def limits(settings: Settings, *, role_required: bool = False) -> Limits:
 
 
 def _policies(settings: Settings, role_required: bool, replacing: bool) -> Folder:
-    return Folder(settings.policies, limits(settings, role_required=role_required), tolerant=replacing)
+    with _naming("BROKER_POLICIES", str(settings.policies)):
+        return Folder(settings.policies, limits(settings, role_required=role_required), tolerant=replacing)
+
+
+def _api_keys(path: Path, clock: Clock) -> ApiKeys:
+    with _naming("BROKER_API_KEYS", str(path)):
+        return ApiKeys(path, clock)
+
+
+@contextlib.contextmanager
+def _naming(variable: str, path: str) -> Iterator[None]:
+    """Problems with a path itself name the setting that it is; those in its files are found by file and field."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            [
+                Problem("environment", variable, str(one))
+                if (one.source, one.field, one.line) == (path, "", None)
+                else one
+                for one in error.problems
+            ]
+        ) from None
 
 
 def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:

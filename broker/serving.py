@@ -44,7 +44,7 @@ def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) 
     from broker import parts
 
     settings, _ = parts.assemble_environment(clock=lambda: 0)
-    _check_port(host, port)
+    check_port(host, port)
     log_config = _logging(settings.log_level, settings.log_format)
     with _shared_metrics(settings.metrics_folder):
         run(load_app, host, port, workers, threads, drain_delay, log_config, settings.log_level)
@@ -155,7 +155,8 @@ class NotAboutThreads(logging.Filter):
         return "Python threads" not in record.getMessage()
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigurationError if nothing can listen there."""
     # Granian opens it shared: a second broker would start silently and take half of the traffic.
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

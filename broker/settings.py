@@ -236,7 +236,8 @@ class _Reader:
             )
         if settings.cache_keys and not settings.redis_url:
             self.refuse("BROKER_CACHE_KEYS", "goes with BROKER_REDIS_URL, which is not set")
-        told = any(problem.field == "BROKER_JWT_JWKS" for problem in self.problems)
+        ways = ("BROKER_JWT_JWKS", "BROKER_API_KEYS", "BROKER_ANONYMOUS")
+        told = any(problem.field in ways for problem in self.problems)
         if serving and not (told or settings.jwt or settings.api_keys or settings.anonymous):
             self.refuse(
                 "BROKER_JWT_JWKS",
@@ -248,8 +249,10 @@ class _Reader:
         for name in sorted(self._environ):
             if not name.startswith("BROKER_") or name in self._known:
                 continue
-            close = difflib.get_close_matches(name, self._known, n=1, cutoff=0.75)
-            self.refuse(name, f"is no setting{f'; did you mean {close[0]}?' if close else ''}")
+            # All begin alike, which would make any two of them similar.
+            ends = [one.removeprefix("BROKER_") for one in self._known]
+            close = difflib.get_close_matches(name.removeprefix("BROKER_"), ends, n=1, cutoff=0.7)
+            self.refuse(name, f"is no setting{f'; did you mean BROKER_{close[0]}?' if close else ''}")
 
 
 def _installed(module: str) -> bool:

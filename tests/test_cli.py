@@ -26,8 +26,11 @@ from broker.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUCKET = "examplebucket-1250000000"
+VIDEO_TYPE = ["--header", "Content-Type=video/mp4"]
+VIDEO = "videos/u1/0b6c5f0e-6a51-4c3c-9b43-5c5f1f0b6e11.mp4"
 U1 = ["--as", "sub=u1", "--as", "scope=avatars:write folder:keys"]
-UPLOAD = ["avatars", *U1, "--input", "ext=png", "--header", "Content-Type=image/png", "--header", "Content-Length=9"]
+PNG = ["avatars", *U1, "--input", "ext=png"]
+UPLOAD = [*PNG, "--header", "Content-Type=image/png", "--header", "Content-Length=9"]
 
 
 @pytest.fixture
@@ -274,7 +277,7 @@ class TestExplain:
 
     def test_explained(self, run):
         """Key, lifetimes, document and fingerprint; the fleet's own fingerprint, and no call of STS."""
-        result = run("explain", *UPLOAD)
+        result = run("explain", *PNG)
         assert (result.exit_code, result.stderr) == (0, "")
         assert re.search(r"^key +avatars/\{principal.sub\}/\{uuid\}.\{ext\} -> avatars/u1/[0-9a-f-]{36}.png$",
                          result.stdout, re.MULTILINE)  # fmt: skip
@@ -284,8 +287,13 @@ class TestExplain:
     def test_without_a_key_for_sts(self, run):
         """No key is needed; what depends on one is said to."""
         unset = {"TENCENTCLOUD_SECRET_ID": None, "TENCENTCLOUD_SECRET_KEY": None}
-        result = run("explain", *UPLOAD, **unset)
+        result = run("explain", *PNG, **unset)
         assert (result.exit_code, "fingerprint needs TENCENTCLOUD_SECRET_ID" in result.stdout) == (0, True)
+
+    def test_nothing_is_ignored(self, run):
+        """Headers are those of a request to try; without one they are refused."""
+        code, lines = told(run("explain", *UPLOAD))
+        assert (code, lines[-1]) == (2, "Error: --header and --param are those of a request: give it by --try")
 
     def test_try(self, run):
         """Each request is told of by both locks."""
@@ -361,6 +369,14 @@ class TestVend:
                 ["reports", "--as", "role=owner", "--as", "tenant=t", "--input", "month=2026-10", "--filename", "ü"],
                 {"key": "reports/t/2026-10.pdf"},
             ),
+            (
+                ["videos", *U1, *VIDEO_TYPE, "--input", "ext=mp4", "--step", "initiate", "--size", "9"],
+                {"step": "initiate", "part_bytes": 8388608},
+            ),
+            (
+                ["videos", *U1, "--key", VIDEO, "--step", "parts", "--upload-id", "x", "--size", "9", "--parts", "1-1"],
+                {"step": "parts", "key": VIDEO},
+            ),
         ],
     )  # fmt: skip
     def test_every_option(self, run, arguments, members):
@@ -391,6 +407,7 @@ class TestVend:
             ),
             (["user-folder", *U1, "--key", "x"], "invalid_request"),
             ([*UPLOAD, "--vend", "download-url"], "vend_not_allowed"),
+            (["videos", *U1, "--input", "ext=mp4"], "invalid_request"),
         ],
     )  # fmt: skip
     def test_refused(self, run, emulator, arguments, code):

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +106,7 @@ def dev(tmp_path: Path) -> Iterator[list[str]]:
 def test_dev(dev, tmp_path):
     """Every block of commands works when it is pasted into a shell, one after the other."""
     blocks = [block for block in dev if block.startswith("#")]
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     script = tmp_path / "pasted.sh"
     script.write_text("\n".join(f"{block}\necho; echo '=== end of block'" for block in blocks))
     ended = subprocess.run(
@@ -112,7 +114,7 @@ def test_dev(dev, tmp_path):
         check=False,
     )  # fmt: skip
     assert ended.stderr == ""
-    listed, uploaded, again, keys, refused, stats, console = ended.stdout.split("=== end of block")[:-1]
+    listed, uploaded, again, keys, refused, stats, metrics, console = ended.stdout.split("=== end of block")[:-1]
     assert "avatars" in [route["route"] for route in json.loads(listed)["routes"]]
     assert "200 OK" in uploaded.strip().splitlines()[0]
     assert "409" in again.partition("HTTP/1.1")[2].splitlines()[0]
@@ -120,6 +122,7 @@ def test_dev(dev, tmp_path):
     assert json.loads(keys)["key_prefix"] == "files/u1/"
     assert json.loads(refused)["code"] == "key_not_allowed"
     assert json.loads(stats)["cos"] == {"PutObject": 2}
+    assert 'broker_grants_total{route="avatars",vend="url"} 1.0' in metrics
     assert console.strip() == ""
 
 
@@ -135,3 +138,25 @@ def test_dev_ends_with_the_console(dev):
     told = b'{"inputs": {"month": "2026-01"}}'
     status, _, answer = send("POST", address.replace("/console", "/v1/reports/download-url"), {**by, **ask}, told)
     assert (status, json.loads(answer)["key"]) == (200, "reports/anybody/2026-01.pdf")
+
+
+def test_taken_port(tmp_path):
+    """Somebody else's server on the port is not taken for ours, even one that answers as a broker does."""
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """As `/readyz` of a broker."""
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Ready) as stranger:
+        port = stranger.server_port
+        threading.Thread(target=stranger.serve_forever, args=(0.02,), daemon=True).start()
+        command = [sys.executable, "-m", "broker", "dev", "--port", str(port), "--emulator-port", str(free_port())]
+        ended = subprocess.run(command, cwd=REPOSITORY, env=environ(), capture_output=True, text=True, timeout=60)
+        stranger.shutdown()
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.stderr

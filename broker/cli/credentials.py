@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from broker.cli.reporting import counted, reports_errors
+from broker.cli.reporting import counted, reports_errors, without_logs
 
 
 @click.group()
@@ -26,7 +26,8 @@ def list_credentials(which: str | None, form: str) -> None:
     """List cached credentials, all or those of a route or a fingerprint (its first 8 digits or more). No secrets."""
     from broker import inventory
 
-    found = _inventory().find(which)
+    with without_logs():
+        found = _inventory().find(which)
     if form == "json":
         click.echo(json.dumps([holding.described() for holding in found], indent=2))
         return
@@ -42,16 +43,14 @@ def list_credentials(which: str | None, form: str) -> None:
 @reports_errors
 def forget_credentials(which: str) -> None:
     """Drop cached credentials: from Redis at once, from every process within 2 s. Those handed out live on."""
-    dropped = _inventory().forget(which)
+    with without_logs():
+        dropped = _inventory().forget(which)
     click.echo(f"{counted(dropped, 'credential')} dropped from Redis; every process drops its own within 2 s")
 
 
 def _inventory() -> Any:
-    import logging
-
     from broker import inventory
     from broker.app import system_clock
     from broker.settings import Settings
 
-    logging.getLogger("broker").addHandler(logging.NullHandler())  # the outcome says it all
     return inventory.opened(Settings.from_environ(serving=False), system_clock())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from broker.cli.reporting import counted, end_on_sigterm, pairs_of, reports_errors
+from broker.cli.reporting import counted, end_on_sigterm, pairs_of, reports_errors, without_logs
 from broker.errors import ConfigurationError, NotFound, quoted
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
     asked = {name: pairs_of(texts, f"--{name[:-1]}") for name, texts in pairs.items()}
     if key is not None and asked["inputs"]:
         raise click.UsageError("--key and --input exclude each other")
+    if not tries and (asked["headers"] or asked["params"]):
+        raise click.UsageError("--header and --param are those of a request: give it by --try")
     found = find_route(catalog.load(settings.policies, parts.limits(settings)), route, settings.policies)
     requests = [explaining.parse_request(text) for text in tries]
     ask = Ask(
@@ -153,12 +155,16 @@ def explain(route: str, claims: tuple[str, ...], key: str | None, tries: tuple[s
 
 @click.command()
 @_asked("Object key, instead of inputs.")
-@click.option("--vend", "vend_name", help="url, download-url, signature or credentials; default: the route's first.")
+@click.option("--vend", "vend_name", metavar="VEND", help="What to vend; default: the first that the route lists.")
 @click.option("--method", help="HTTP method to sign.")
-@click.option("--expires-in", type=int, help="Seconds.")
+@click.option("--expires-in", type=int, metavar="SECONDS", help="How long it is to live.")
 @click.option("--filename", help="Name to save a download under.")
+@click.option("--step", help="Of a multipart upload: initiate, parts, list, complete or abort.")
+@click.option("--upload-id", help="What COS gave at initiate.")
+@click.option("--size", type=int, metavar="BYTES", help="Of the whole upload.")
+@click.option("--parts", metavar="FROM-TO", help="Which parts to sign.")
 @reports_errors
-def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: Any) -> None:
+def vend(route: str, claims: tuple[str, ...], vend_name: str | None, parts: str | None, **asked: Any) -> None:
     """Vend from the command line, as the given principal; every check but authentication applies."""
     from broker.app import Broker
     from broker.settings import Settings
@@ -169,9 +175,18 @@ def vend(route: str, claims: tuple[str, ...], vend_name: str | None, **asked: An
     found = find_route(broker.policies, route, settings.policies)
     name = vend_name if vend_name is not None else found.document.vends[0]
     pairs = {one: pairs_of(asked.pop(one), f"--{one[:-1]}") for one in ("inputs", "headers", "params")}
-    ask = {one: value for one, value in {**asked, **pairs}.items() if value is not None and value != {}}
-    grant = broker.vend(route, {"vend": name, **ask}, _principal(claims))
+    numbers = {"parts": _range_of(parts)} if parts is not None else {}
+    ask = {one: value for one, value in {**asked, **pairs, **numbers}.items() if value is not None and value != {}}
+    with without_logs():
+        grant = broker.vend(route, {"vend": name, **ask}, _principal(claims))
     click.echo(json.dumps(json.loads(messages.answer(grant)), indent=2, ensure_ascii=False))
+
+
+def _range_of(text: str) -> dict[str, int]:
+    first, separator, last = text.partition("-")
+    if not (separator and first.isdecimal() and last.isdecimal()):
+        raise click.UsageError(f"--parts takes FROM-TO, as in 1-200, got {text!r}")
+    return {"from": int(first), "to": int(last)}
 
 
 @click.command()

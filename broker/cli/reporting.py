@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -33,6 +35,17 @@ def reports_errors(verb: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
 
     return run
+
+
+@contextlib.contextmanager
+def without_logs() -> Iterator[None]:
+    """Keep the broker's log lines off stderr: the outcome says it all."""
+    logger, handler = logging.getLogger("broker"), logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def end_on_sigterm() -> None:

@@ -50,14 +50,13 @@ class ApiKeys:
         self._looked_at = clock()
         self._seen = _signature(self._path)
         self._keys = _read(self._path)
+        self._sound = True
 
     def verify(
         self, unverified_key: str, unverified_principal: str | None, unverified_claims: str | None, now: int
     ) -> Principal:
         """The principal of the key, or with X-Principal the one it acts for; Unauthenticated or Forbidden."""
-        # A clock that steps back is no reason to look away for as long.
-        if not 0 <= self._clock() - self._looked_at < _LOOK_EVERY_SECONDS:
-            self._look()
+        self._look()
         key = self._proven(unverified_key, now)
         if unverified_principal is None and unverified_claims is None:
             return key.principal
@@ -66,6 +65,11 @@ class ApiKeys:
         except Forbidden as error:
             error.key_id = key.principal.key_id
             raise
+
+    def sound(self) -> bool:
+        """Whether the file can be used as it stands; if not, it has changed and the last good keys are in use."""
+        self._look()
+        return self._sound
 
     def _proven(self, unverified_key: str, now: int) -> ApiKey:
         unverified_id, _, unverified_secret = unverified_key.partition(".")
@@ -78,6 +82,9 @@ class ApiKeys:
         return key
 
     def _look(self) -> None:
+        # A clock that steps back is no reason to look away for as long.
+        if 0 <= self._clock() - self._looked_at < _LOOK_EVERY_SECONDS:
+            return
         # Set before reading: askers in other threads go on with the keys at hand. If two read at once and the older
         # reading wins, its signature is no longer the file's, and the next look mends it.
         self._looked_at = self._clock()
@@ -86,7 +93,9 @@ class ApiKeys:
             return
         try:
             self._keys = _read(self._path)
+            self._sound = True
         except ConfigurationError as error:
+            self._sound = False
             problems = "; ".join(map(str, error.problems))
             _log.error("the API keys file has changed, cannot be used, and the last good keys stay: %s", problems)
         self._seen = signature

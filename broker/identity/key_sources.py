@@ -44,7 +44,7 @@ def fetch_url(url: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> Fetch:
         except TimeoutError:
             raise KeySourceError(f"expected a whole answer within {timeout_seconds:g} s, got none") from None
         except OSError as error:
-            raise KeySourceError(f"the connection failed: {error}") from error
+            raise KeySourceError(f"the connection to {host} failed: {error}") from error
         except (HTTPException, ValueError) as error:
             # The text of these may quote the answer.
             raise KeySourceError(f"expected an HTTP answer, got something else ({type(error).__name__})") from None

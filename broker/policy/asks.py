@@ -208,7 +208,7 @@ def parse_named_ask(unverified: Any, legal: Collection[str] = tuple(ASKS)) -> As
         raise InvalidRequest("invalid_request", f"an ask is an object, got {_kind(unverified)}")
     vend = unverified.get("vend")
     if not isinstance(vend, str) or vend not in legal:
-        got = quoted(vend) if isinstance(vend, str) else _kind(vend)
+        got = quoted(vend) if isinstance(vend, str) else _kind(vend) if "vend" in unverified else "none"
         message = f"must be one of {', '.join(legal)}, got {got}"
         raise InvalidRequest("invalid_request", f"vend {message}", [FieldError("vend", message)])
     return parse_ask({name: value for name, value in unverified.items() if name != "vend"}, vend)
@@ -229,7 +229,6 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
         "less_than": "must be a positive integer",
         "greater_than_equal": f"must be 1..{PARTS}",
         "less_than_equal": f"must be 1..{PARTS}",
-        "missing": "is required",
         "model_type": "the ask must be a JSON object",
     }
     if kind == "extra_forbidden":
@@ -237,6 +236,8 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "literal_error":
         legal = METHODS if details["loc"][-1] == "method" else details["ctx"]["expected"].replace("'", "").split(" or ")
         return f"must be one of {', '.join(legal)}, got {quoted(got) if isinstance(got, str) else _kind(got)}"
+    if kind == "missing":
+        return "is required"
     if kind == "expected":
         return str(details["ctx"]["message"])
     is_number = isinstance(got, (int, float)) and not isinstance(got, bool)

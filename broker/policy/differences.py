@@ -94,5 +94,6 @@ def _grant(route: Route) -> str:
     if principals is not None:
         rules = [f"{name} {canonical(rule.model_dump(exclude_none=True))}" for name, rule in principals.claims.items()]
         who = "everyone" if principals.anonymous else f"principals with {', '.join(rules)}"
-    methods = ", ".join(document.methods or ["GET"])
-    return f"vends {', '.join(document.vends)} ({methods}) of {document.bucket}/{document.key} to {who}"
+    signed = document.methods or (["GET"] if "download-url" in document.vends else [])
+    methods = f" ({', '.join(signed)})" if signed else ""
+    return f"vends {', '.join(document.vends)}{methods} of {document.bucket}/{document.key} to {who}"

@@ -12,6 +12,7 @@ from broker.cos import cam, requests
 from broker.credentials.scope import Scope
 from broker.patterns import Pattern
 from broker.policy.conditions import merged
+from broker.policy.content import compile_content
 from broker.policy.document import CredentialTerms, PolicyDocument, ValueRule
 from broker.policy.templates import BUCKET, InputSpec
 from broker.policy.values import Rule, RuleSet, constant, rule_set
@@ -86,19 +87,26 @@ def operations(document: PolicyDocument) -> dict[str, Operation]:
 
 def other_operations(document: PolicyDocument) -> dict[str, Operation]:
     """What the vends `form`, `multipart` and `confirm` need, by the operation's name."""
-    headers, nothing, vends = rules(document.headers), rule_set("param", []), document.vends
+    nothing, vends = rule_set("param", []), document.vends
+    headers = rule_set(
+        "header", rules(document.headers), governed_elsewhere=compile_content(document).names_without_length.values()
+    )
     found = {}
     acl = _listed_values(document.headers, "x-cos-acl") or []
     if "form" in vends:
         limit = document.content.max_bytes if document.content else None
         condition = merged(cam.post_condition(limit, acl), document.condition)
         permission = _permission(document, [((requests.ACTION_OF_OPERATION["post"],), json.dumps(condition))])
-        found["form"] = Operation("form", "POST", rule_set("header", headers), nothing, permission)
+        found["form"] = Operation("form", "POST", headers, nothing, permission)
     if "multipart" in vends:
         condition = merged(cam.multipart_condition(acl), document.condition)
         permission = _permission(document, [(requests.MULTIPART_ACTIONS, json.dumps(condition))])
-        found["initiate"] = Operation("initiate", "POST", rule_set("header", headers), nothing, permission)
-        kept = [rule for rule in headers if rule.name.lower() == "x-cos-forbid-overwrite" and rule.const is not None]
+        found["initiate"] = Operation("initiate", "POST", headers, nothing, permission)
+        kept = [
+            rule
+            for rule in headers.rules.values()
+            if rule.name.lower() == "x-cos-forbid-overwrite" and rule.const is not None
+        ]
         found["multipart"] = Operation("multipart", "POST", rule_set("header", kept), nothing, permission)
     if "confirm" in vends:
         condition = merged(cam.read_condition([]), document.condition)
@@ -199,7 +207,12 @@ def _operation(document: PolicyDocument, method: str, headers: list[Rule], param
     return Operation(
         name=name,
         method=method,
-        headers=rule_set("header", headers, lambda header: takes_header(name, header)),
+        headers=rule_set(
+            "header",
+            headers,
+            lambda header: takes_header(name, header),
+            compile_content(document).names.values() if name == "put" else (),
+        ),
         params=rule_set("param", params),
         permission=_permission(document, [((requests.ACTION_OF_OPERATION[name],), condition)]),
     )

@@ -198,7 +198,7 @@ class Route:
 
     def _check_bucket(self, ask: Ask) -> None:
         if ask.bucket is not None and ask.bucket != self.document.bucket:
-            message = f"must be {self.document.bucket} or left out"
+            message = f"must be {self.document.bucket} or left out, got {quoted(ask.bucket)}"
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
     def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:

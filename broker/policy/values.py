@@ -82,6 +82,7 @@ class RuleSet:
     constants: tuple[tuple[str, Constant], ...]
     required: tuple[str, ...]
     fixed: Mapping[str, str] | None  # the constants, if they are the same for everybody
+    legal: str  # the names, for messages
 
     def accept(self, asked: Mapping[str, str], claims: ProvenClaims) -> dict[str, str]:
         """What the request will carry: the asked values and every constant. Raises Refused."""
@@ -117,9 +118,7 @@ class RuleSet:
 
     def _flaw(self, rule: Rule | None, twice: bool, value: str, claims: ProvenClaims) -> str | None:
         if rule is None:
-            known = [*self.rules.values(), *([self.meta] if self.meta else [])]
-            legal = ", ".join(rule.name for rule in known) or "none"
-            return f"is not allowed by this route; allowed: {legal}"
+            return f"is not allowed by this route; allowed: {self.legal}"
         if twice:
             return "stands twice"
         return self.value_flaw(value) or rule.flaw(value, claims)
@@ -131,8 +130,16 @@ class RuleSet:
         return None if _PARAM_VALUE.fullmatch(value) else "must not hold control characters"
 
 
-def rule_set(kind: str, rules: Iterable[Rule], admits: Callable[[str], bool] = lambda name: True) -> RuleSet:
-    """The rules that one operation takes; `admits` chooses them by lower-case name."""
+def rule_set(
+    kind: str,
+    rules: Iterable[Rule],
+    admits: Callable[[str], bool] = lambda name: True,
+    governed_elsewhere: Iterable[str] = (),
+) -> RuleSet:
+    """The rules that one operation takes; `admits` chooses them by lower-case name.
+
+    `governed_elsewhere` are names that callers may send, too.
+    """
     chosen = [rule for rule in rules if admits(rule.name.lower())]
     constants = tuple((rule.name, rule.const) for rule in chosen if rule.const is not None)
     fixed = {name: constant.fixed for name, constant in constants if constant.fixed is not None}
@@ -143,6 +150,8 @@ def rule_set(kind: str, rules: Iterable[Rule], admits: Callable[[str], bool] = l
         constants=constants,
         required=tuple(rule.name for rule in chosen if rule.required),
         fixed=fixed if len(fixed) == len(constants) else None,
+        legal=", ".join([*governed_elsewhere, *(f"{one.name}{' (fixed)' * bool(one.const)}" for one in chosen)])
+        or "none",
     )
 
 

@@ -20,7 +20,7 @@ def test_every_route(page, policies):
         policy = json.loads((policies / f"{name}.json").read_text())
         assert policy["key"] in found.texts("code")
         assert not policy.get("description") or policy["description"] in found.texts("p", class_="about")
-    assert any("600/minute" in facts for facts in found.texts("p", class_="facts"))
+    assert any("1000/minute" in facts for facts in found.texts("p", class_="facts"))
     assert any("5 MiB" in facts for facts in found.texts("p", class_="facts"))
 
 
@@ -37,7 +37,7 @@ def test_one_route(page):
     assert told["Rate"] == "no limit of its own"
     assert len(found.texts("li")) >= 5
     assert dict(zip(*(page("/routes/my-files-delete").texts(one) for one in ("dt", "dd")), strict=True))["Rate"] == (
-        "600/minute for each caller"
+        "1000/minute for each caller"
     )
 
 

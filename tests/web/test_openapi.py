@@ -260,7 +260,7 @@ class TestOwn:
     def test_rate(self, door):
         """A route's limit is said where the route is described, and only there."""
         told = {tag["name"]: tag["description"] for tag in described(door)["tags"]}
-        assert told["my-files-delete"].endswith("At most 600/minute signed requests for each caller.")
+        assert told["my-files-delete"].endswith("At most 1000/minute signed requests for each caller.")
         assert "At most" not in told["avatars"]
 
     def test_changed_policy(self, open_door, tmp_path):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from broker.identity.api_keys import new_api_key
 from tests.web.test_metrics import values, watcher  # noqa: F401  a fixture
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
@@ -48,6 +49,22 @@ def readiness(door):
     """(degraded, reload, generation) of /readyz, and its status."""
     answer = door.client.get("/readyz")
     return answer.status_code, *(answer.json[name] for name in ("degraded", "reload", "policies_generation"))
+
+
+def test_unsound_keys(open_door, tmp_path):
+    """A file of API keys that cannot be used as it stands is told, too; what was good is in use meanwhile."""
+    entry, key = new_api_key("one", acts_for="u[0-9]")
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [{**entry, "claims": {"scope": "avatars:write"}}]}))
+    good = path.read_text()
+    door = open_door(BROKER_API_KEYS=str(path))
+    path.write_text("{")
+    door.clock.tick(1)
+    assert readiness(door)[1:3] == (True, False)
+    door.grant("avatars/url", AVATAR, by={"Authorization": f"Bearer {key}", "X-Principal": "u1"})
+    path.write_text(good)
+    door.clock.tick(1)
+    assert readiness(door)[1:3] == (False, True)
 
 
 def test_sound_change(door, change, look):
