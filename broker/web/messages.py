@@ -24,7 +24,7 @@ _JSON_TYPE = "application/json"
 def read_ask(environ: dict[str, Any], vend: str) -> Ask:
     """The ask of a WSGI request. Raises RequestTooLarge, UnsupportedMediaType or InvalidRequest, in this order."""
     unverified = _read_json(environ)
-    return Ask(vend) if unverified is _NO_BODY else parse_ask(unverified, vend)
+    return parse_ask({} if unverified is _NO_BODY else unverified, vend)
 
 
 def read_batch(environ: dict[str, Any]) -> list[Any]:

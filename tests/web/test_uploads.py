@@ -226,6 +226,13 @@ class TestMultipart:
         assert (found["content_length"], found["content_type"], found["satisfies"]) == (5 * MIB, "video/mp4", True)
         assert upload.complete([etag for _, etag in etags])[0] in (404, 409)
 
+    def test_nothing_asked(self, open_with):
+        """An ask without a body is an ask without members: none of a step, nor of a key to look at."""
+        door = open_with(key="clips/{principal.sub}/one", inputs=None)
+        for vend, member in (("multipart", "step"), ("confirm", "key")):
+            answer = door.ask(f"r/{vend}")
+            assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, member)
+
     def test_abort(self, door):
         """An upload that is given up leaves nothing."""
         upload = Multipart(door, self.DATA)
