@@ -53,8 +53,8 @@ class Policies:
             self._observe(after)
 
     def _follow(self) -> None:
-        # Who comes meanwhile has what was loaded, as it would have had a moment ago.
-        if not self._lock.acquire(blocking=False):
+        # Who comes meanwhile waits, too: what was loaded may be hours old. But not for a folder that hangs.
+        if not self._lock.acquire(timeout=POLL_SECONDS):
             return
         try:
             if self._thread is None or not self._thread.is_alive():

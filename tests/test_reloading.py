@@ -100,6 +100,27 @@ def test_first_asks_at_once(world):
     assert (len(threads()), overlaps) == (before + 1, [])
 
 
+def test_first_asks_after_a_pause(world):
+    """Who asks while the first ask looks waits for what it finds: what was loaded may be hours old."""
+    looking, go_on = threading.Event(), threading.Event()
+
+    def clock_ns() -> int:
+        looking.set()
+        assert go_on.wait(10)
+        return time.time_ns()
+
+    policies = Policies(Folder(world.path, LIMITS), clock_ns, world.observed.append)
+    world.write("2")
+
+    def ask(number: int) -> str:
+        if number:
+            assert looking.wait(10)
+            threading.Timer(0.05, go_on.set).start()
+        return world.says(policies)
+
+    assert Threads(2, ask).join() == ["2", "2"]
+
+
 def test_thread_that_has_looked(world):
     """A thread that has looked holds nothing that nobody else uses: it ends, too."""
     looked = threading.Event()

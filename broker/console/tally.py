@@ -8,6 +8,7 @@ Calls are rare, so a count for each costs nothing that anybody would notice; onl
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,13 +34,15 @@ class Tally:
         self._connection = connection
         self._clock = clock
         self._own: Counter[int] = Counter()
+        self._lock = threading.Lock()
 
     def count(self) -> None:
         """One call, now."""
         minute = self._clock() // 60
-        self._own[minute] += 1
-        for old in [one for one in self._own if one <= minute - MINUTES]:
-            del self._own[old]
+        with self._lock:
+            self._own[minute] += 1
+            for old in [one for one in self._own if one <= minute - MINUTES]:
+                del self._own[old]
         if self._connection is not None:
             name = _name(minute)
             with contextlib.suppress(Unavailable):  # it is in our own count

@@ -108,8 +108,11 @@ class CredentialCache:
         """
         scope, required_seconds = demand.scope, demand.required_seconds
         monotonic = self._monotonic()
-        if self._forgetting.due(monotonic) and self._forgetting.hear(monotonic, empty=not self._memory):
-            self._forget()
+        if self._forgetting.due(monotonic):
+            with self._lock:  # to count them is to drop those that have died
+                empty = not self._memory
+            if self._forgetting.hear(monotonic, empty=empty):
+                self._forget()
         deadline = monotonic + WAIT_SECONDS
         while True:
             found = self._find(scope, required_seconds, now, monotonic)
@@ -226,24 +229,28 @@ class CredentialCache:
         return onward
 
     def _search(self, flight: Flight, demand: Demand, payer: Payer | None, deadline: float) -> None:
+        outcome: Credential | BaseException
         try:
-            self._land(flight, demand, self._mint.obtain(demand.scope, demand.required_seconds, payer, deadline))
+            outcome = self._mint.obtain(demand.scope, demand.required_seconds, payer, deadline)
         except BaseException as error:
-            self._land(flight, demand, error)
+            outcome = error
+        self._land(flight, demand, outcome)
 
     def _land(self, flight: Flight, demand: Demand, outcome: Credential | BaseException | None) -> None:
-        with self._lock:
-            if self._flights.get(demand.scope) is flight:
-                del self._flights[demand.scope]
-            if isinstance(outcome, Credential):
-                now = self._clock()
-                self._keep(demand, outcome, flight.epoch, now)
-                if not usable(outcome.expires_at, demand.required_seconds, now):
-                    self._short[demand.scope] = outcome
-        if isinstance(outcome, BaseException):
-            flight.set_exception(outcome)
-        else:
-            flight.set_result(outcome)
+        try:
+            with self._lock:
+                if self._flights.get(demand.scope) is flight:
+                    del self._flights[demand.scope]
+                if isinstance(outcome, Credential):
+                    now = self._clock()
+                    self._keep(demand, outcome, flight.epoch, now)
+                    if not usable(outcome.expires_at, demand.required_seconds, now):
+                        self._short[demand.scope] = outcome
+        finally:  # whatever happens here: others wait for it
+            if isinstance(outcome, BaseException):
+                flight.set_exception(outcome)
+            else:
+                flight.set_result(outcome)
 
     def _keep(self, demand: Demand, credential: Credential, epoch: int, now: int) -> None:
         entry = self._remembered(demand.scope)

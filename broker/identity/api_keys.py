@@ -1,7 +1,7 @@
 """ApiKeys: an unverified `ID.SECRET` -> a Principal, the key's own or that of a caller it acts for.
 
 The file holds SHA-256 hashes: a secret has 256 random bits, so nothing slower is needed. What the file may say is in
-`key_file`. A change is seen by an ask, which looks at the file at most once a second; no thread, no lock.
+`key_file`. A change is seen by an ask, which looks at the file at most once a second; there is no thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -28,7 +29,7 @@ from broker.strict_json import StrictJsonError, loads
 
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 _MAX_HEADER_BYTES = 4096
-_LOOK_EVERY_SECONDS = 1
+_LOOK_EVERY_SECONDS, _YOUNG_SECONDS = 1, 2
 _PRINCIPAL = re.compile(r"[A-Za-z0-9._@:+~-]{1,128}")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}")
 _NOBODY = bytes(hashlib.sha256().digest_size)  # an unknown id costs the same comparison; no secret is known to hash so
@@ -47,6 +48,7 @@ class ApiKeys:
     def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float]) -> None:
         self._path = os.fspath(path)
         self._clock = clock
+        self._lock = threading.Lock()  # held by who looks
         self._looked_at = clock()
         self._seen = _signature(self._path)
         self._keys = _read(self._path)
@@ -83,11 +85,20 @@ class ApiKeys:
 
     def _look(self) -> None:
         # A clock that steps back is no reason to look away for as long.
-        if 0 <= self._clock() - self._looked_at < _LOOK_EVERY_SECONDS:
+        age = abs(self._clock() - self._looked_at)
+        if age < _LOOK_EVERY_SECONDS:
             return
-        # Set before reading: askers in other threads go on with the keys at hand. If two read at once and the older
-        # reading wins, its signature is no longer the file's, and the next look mends it.
-        self._looked_at = self._clock()
+        # While one looks the others go on with what is at hand, unless nobody has looked for long.
+        if not self._lock.acquire(blocking=age >= _YOUNG_SECONDS):
+            return
+        try:
+            if abs(self._clock() - self._looked_at) >= _LOOK_EVERY_SECONDS:
+                self._read_if_changed()
+                self._looked_at = self._clock()
+        finally:
+            self._lock.release()
+
+    def _read_if_changed(self) -> None:
         signature = _signature(self._path)
         if signature == self._seen:
             return

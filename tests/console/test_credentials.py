@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from broker.console.health import health
-from broker.console.tally import Hour, Tally
+from broker.console.tally import MINUTES, Hour, Tally
 from broker.console.timeline import Life
 from broker.fleet import topology
 from broker.fleet.connection import Connection
 from broker.local import RedisServer, redis_server
 from broker.web.operations import Readiness
 from tests.console.conftest import Read
-from tests.doubles import NOW, Clock
+from tests.doubles import NOW, Clock, Threads
 from tests.web.conftest import Door
 
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
@@ -297,3 +299,17 @@ def test_layers():
     ((title, parts),) = found.counts
     assert (title, dict(parts)["memory"], dict(parts)["STS"]) == ("Credentials found in", 7, 1)
     assert json.dumps(found.counts).count("7") == 1
+
+
+def test_calls_are_counted_by_many():
+    """Threads count side by side, whatever the minute."""
+    minutes = itertools.count()
+    tally = Tally(None, lambda: next(minutes) * 60)
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        results = Threads(4, lambda number: [tally.count() for _ in range(3_000)]).join()
+    finally:
+        sys.setswitchinterval(switching)
+    assert [one for one in results if isinstance(one, Exception)] == []
+    assert sum(tally.hour().minutes) <= MINUTES

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from cachetools import TLRUCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -210,6 +211,23 @@ class TestFlights:
         results = threads.join()
         assert len(issuer.calls) == 1
         assert {id(one) for one in results} == {id(results[0])}
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_bug_on_landing(self, issuer, clock):
+        """Whatever goes wrong when a credential is put by: those who wait for it have it, at once."""
+
+        def draw() -> float:
+            raise ValueError("a bug")
+
+        ask = Asker(open_cache(issuer, clock, draw=draw), clock)
+        issuer.gate.clear()
+        threads = Threads(MANY, lambda n: ask())
+        assert issuer.arrived.acquire(timeout=10)
+        issuer.gate.set()
+        assert {type(one) for one in threads.join(5)} == {Credential}
+        for thread in threading.enumerate():
+            if thread.name == "broker-flight":
+                thread.join(5)
 
     def test_failure_is_shared(self, ask, issuer, watched):
         """A failing leader: one call, all twenty get the failure at once."""
@@ -939,3 +957,22 @@ def test_expiry_truth(steps):
         assert now + seconds + 60 <= credential.expires_at
         # Without skew a signature ends a minute before; steps below five seconds are not noticed.
         assert true.now + seconds <= issuer.expiries[int(credential.secret_id[4:]) - 1]
+
+
+def test_counting_is_locked(issuer, clock, open_store, redis_url):
+    """Looking whether there is anything in memory drops what has died there: nobody else may be at it meanwhile."""
+    store = open_store(redis_url)
+    cache = open_cache(issuer, clock, store, store._connection)
+    found = []
+
+    class Watched(TLRUCache):
+        def __len__(self) -> int:
+            found.append(cache._lock.locked())
+            return super().__len__()
+
+    cache._memory = Watched(9, ttu=lambda scope, entry, now: entry.dies_at, timer=clock.monotonic)
+    Asker(cache, clock)()
+    clock.tick(2)
+    Asker(cache, clock)()
+    assert found
+    assert all(found)

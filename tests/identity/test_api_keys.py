@@ -7,12 +7,15 @@ import hashlib
 import json
 import logging
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.errors import ConfigurationError, Forbidden, Unauthenticated, named
+from broker.identity import api_keys
 from broker.identity.api_keys import ApiKeys, new_api_key
 
 NOW = 1_800_000_000
@@ -293,6 +296,31 @@ def test_clock_that_steps_back(keys: ApiKeys, path: Path, clock: Any) -> None:
     write(path, entry("new"))
     clock.tick(-3600)
     assert accepted(keys, "job.new")
+
+
+@pytest.mark.parametrize(("idle_seconds", "waits"), [(1, False), (2, True)])
+def test_asks_at_once(keys: ApiKeys, path: Path, clock: Any, monkeypatch: Any, idle_seconds: int, waits: bool) -> None:
+    """While one looks, the others go on with young keys; after a pause they wait for what the file says now."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = api_keys._read
+
+    def slowly(path: str) -> Any:
+        reading.set()
+        assert go_on.wait(10)
+        return read(path)
+
+    monkeypatch.setattr(api_keys, "_read", slowly)
+    write(path, entry("new"))
+    clock.tick(idle_seconds)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(accepted, keys, "job.hunter2")
+        assert reading.wait(10)
+        second = threads.submit(accepted, keys, "job.hunter2")
+        if not waits:
+            assert second.result(10)
+        go_on.set()
+        assert not first.result(10)
+        assert second.result(10) is not waits
 
 
 def test_file_at_start(tmp_path: Path, clock: Any) -> None:
