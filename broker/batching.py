@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from broker.credentials.cache import CredentialCache, Lent
+from broker.credentials.cache import Lent
 from broker.credentials.demand import Demand
 from broker.credentials.scope import Scope
 from broker.errors import BrokerError, RequestError
@@ -45,7 +45,7 @@ def vend_many(
     if len(cold) > COLD_SCOPES:
         raise too_large(f"at most {COLD_SCOPES} scopes that need new credentials, got {len(cold)}")
     desk.meter(sum(order.units for order in sound), route, principal)
-    lent = _lent(demands, cold, principal, cache, now)
+    lent = _lent(demands, cold, principal, desk, now)
     return [_granted(order, lent) for order in orders]
 
 
@@ -67,21 +67,27 @@ def _demands(orders: Sequence[Order]) -> dict[Scope, Demand]:
 
 
 def _lent(
-    demands: dict[Scope, Demand], cold: Sequence[Demand], principal: Principal, cache: CredentialCache, now: int
+    demands: dict[Scope, Demand],
+    cold: Sequence[Demand],
+    principal: Principal,
+    desk: Desk,
+    now: int,
 ) -> dict[Scope, Lent | BrokerError]:
-    def lend(demand: Demand) -> Lent | BrokerError:
+    def lend(demand: Demand, now: int) -> Lent | BrokerError:
         try:
-            return cache.get(demand, now, principal)
+            return desk.cache.get(demand, now, principal)
         except BrokerError as error:
             return error
 
     found: dict[Scope, Lent | BrokerError] = {}
-    if len(cold) > 1:
+    if cold:
         with ThreadPoolExecutor(min(len(cold), _AT_ONCE), thread_name_prefix="broker-batch") as threads:
-            found = dict(zip((demand.scope for demand in cold), threads.map(lend, cold), strict=True))
+            lent = threads.map(lambda demand: lend(demand, now), cold)
+            found = dict(zip((demand.scope for demand in cold), lent, strict=True))
+        now = desk.clock()  # that took its time: what is warm lives so much shorter
     for scope, demand in demands.items():
         if scope not in found:
-            found[scope] = lend(demand)
+            found[scope] = lend(demand, now)
     return found
 
 

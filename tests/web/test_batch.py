@@ -164,6 +164,26 @@ def test_failing_scope(door, emulator):
     assert found[2]["problem"]["code"] == "sts_refused"
 
 
+@pytest.mark.parametrize("cold", [1, 2])
+def test_warm_scope_beside_slow_ones(door, monkeypatch, cold):
+    """What is warm is lent once the others are there: no grant says that it lives longer than it does by then."""
+    desk = door.app.extensions["broker"]._desk
+    door.grant("objects/url", {"inputs": {"name": "warm"}})
+    mint = desk.cache._mint.obtain
+
+    def slowly(*arguments):
+        door.clock.tick(5 / cold)
+        return mint(*arguments)
+
+    monkeypatch.setattr(desk.cache._mint, "obtain", slowly)
+    begun = door.clock()
+    names = ["warm", *(f"cold-{number}" for number in range(cold))]
+    found = results(door, "objects/batch", [{"vend": "url", "inputs": {"name": name}} for name in names])
+    ends = [one["grant"]["expires_at"] for one in found]
+    assert door.clock() == begun + 5
+    assert min(ends) == max(ends)
+
+
 def test_many_cold_scopes_together(door, emulator):
     """Cold scopes are minted side by side: many slow calls take not much longer than one."""
     emulator.order_fault(Fault("sts", 40, delay_seconds=0.2))
