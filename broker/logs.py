@@ -39,10 +39,12 @@ _PAIR = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BEARER = re.compile(r"(?i)\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{12,}")
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_DOT = r"(?:\.|%(?:25)?2[eE])"  # plain, percent-encoded once or twice
+_JWT = re.compile(rf"\beyJ[A-Za-z0-9_-]{{8,}}{_DOT}[A-Za-z0-9_-]+{_DOT}[A-Za-z0-9_-]*")
 # Whole, or cut as messages cut what they quote.
 _API_KEY = re.compile(
-    r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{1,64}\.(?:[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])|[A-Za-z0-9_-]{8,42}(?=\.\.\.))"
+    rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{{1,64}}{_DOT}"
+    r"(?:[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])|[A-Za-z0-9_-]{8,42}(?=\.\.\.))"
 )
 _URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

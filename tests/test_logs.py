@@ -17,6 +17,7 @@ from broker import logs
 
 SECRET = "c2VjcmV0L1+dGhhdCtub2JvZHk="
 PLAIN = "S3cr3tThatNobodyMayRead"
+API_SECRET = "5ecretThatNobodyMayReadAndIsOf43Characters-"
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl-_0"
 URL = f"https://b.cos/k?q-sign-algorithm=sha1&q-ak={PLAIN}&q-sign-time=1%3B2&q-signature={PLAIN}&x-cos-security-token={PLAIN}"
 NAMES = [
@@ -78,6 +79,9 @@ def test_percent_encoded(name, value, times):
         f"Authorization: TC3-HMAC-SHA256 Credential=AKID/2026/sts/tc3_request, SignedHeaders=host, Signature={PLAIN}",
         f"Authorization: q-sign-algorithm=sha1&q-ak={PLAIN}&q-sign-time=1;2&q-header-list=&q-signature={PLAIN}",
         f"Bearer bff.{PLAIN}{PLAIN}",
+        f"key must be of the form a/b, got 'bff%2E{API_SECRET}'",
+        f"/v1/bff%252e{API_SECRET}?x",
+        quote(JWT, safe="").replace(".", "%2E"),
         f"redis://:{PLAIN}@h:6379/0",
         f"rediss://user:{PLAIN}@h",
         f"redis://user:{PLAIN}@x@h:6379/0",
@@ -91,7 +95,7 @@ def test_percent_encoded(name, value, times):
 def test_other_secrets(text):
     """Bearer tokens, passwords in URLs, signed URLs and signatures are hidden wherever they stand."""
     hidden = logs.redact(text)
-    assert [one for one in (PLAIN, JWT) if one in hidden] == []
+    assert [one for one in (PLAIN, JWT, API_SECRET, JWT.rpartition(".")[2]) if one in hidden] == []
 
 
 @pytest.mark.parametrize(
