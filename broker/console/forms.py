@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broker import strict_json
 from broker.policy.admission import ClaimCheck
 from broker.policy.catalog import Catalog
 from broker.policy.route_schemas import ADDED, ask_of
@@ -162,6 +163,6 @@ def _demand(check: ClaimCheck) -> str:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return strict_json.loads(text)
+    except strict_json.StrictJsonError:
         return text

@@ -145,3 +145,11 @@ def test_claim_that_is_no_text(page, folder):
     assert page("/permissions", {**asked, "claims.staff": "true"}, policies).texts("pre") != []
     refused = page("/permissions", {**asked, "claims.staff": "yes"}, policies)
     assert "claims.staff must be True" in refused.texts("p", class_="refused")[0]
+
+
+def test_claim_of_another_type(page, folder):
+    """A claim that is to be a number is read as JSON; what is none, however deep, is a text that does not fit."""
+    numbers = folder(levels={"key": "a/{principal.sub}/{uuid}", "principals": {"claims": {"level": {"const": 5}}}})
+    for text, admitted in (("5", True), ("[" * 15_000, False), ("6", False)):
+        found = page("/permissions", {"route": "levels", "claims.sub": "u1", "claims.level": text}, numbers)
+        assert bool(found.texts("pre")) is admitted
