@@ -55,7 +55,7 @@ def create_app(
     `replacing`: for a worker in the place of another, which policy files that have become unsound do not stop.
     `draining`: whether its server is about to end, and is therefore not ready.
     """
-    settings = settings or Settings.from_environ()
+    settings = settings or parts.settings_of_environment()
     handler = logs.configure(settings.log_level, settings.log_format)
     broker = Broker(settings=settings, clock=clock, monotonic=monotonic, replacing=replacing, draining=draining)
     handler.lost = broker.metrics.lines_lost
@@ -89,9 +89,9 @@ class Broker:
         replacing: bool = False,
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        settings = settings or Settings.from_environ()
+        settings = settings or parts.settings_of_environment()
         self._draining = draining
-        whole = parts.assemble(settings, clock, replacing=replacing)
+        whole = parts.assemble(settings, monotonic, replacing=replacing)
         self._key_set, self._api_keys, self._authenticator = whole.key_set, whole.api_keys, whole.authenticator
         self._anonymous, self._cors_origins = settings.anonymous, settings.cors_origins
         self._viewers, self._cos_endpoint = whole.viewers, settings.cos_endpoint

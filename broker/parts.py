@@ -6,6 +6,7 @@ Flask and Redis are not needed for that and not imported, since the parent of th
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from broker.policy.viewers import viewers
 from broker.settings import JwtSettings, Settings
 
 Clock = Callable[[], int]
+Monotonic = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,26 @@ class Parts:
     viewers: Admission | None = None
 
 
-def assemble_environment(clock: Clock) -> tuple[Settings, Parts]:
-    """The environment's settings and all parts, or everything that is wrong with either. Raises ConfigurationError."""
+def settings_of_environment() -> Settings:
+    """The environment's settings. Raises ConfigurationError with everything that is wrong with them or any part."""
     settings, problems = Settings.read()
-    return settings, assemble(settings, clock, problems)
+    if problems:
+        assemble(settings, time.monotonic, problems)
+    return settings
 
 
-def assemble(settings: Settings, clock: Clock, problems: Sequence[Problem] = (), *, replacing: bool = False) -> Parts:
+def assemble(
+    settings: Settings, monotonic: Monotonic, problems: Sequence[Problem] = (), *, replacing: bool = False
+) -> Parts:
     """All parts, or everything that is wrong with any, after `problems` known before. Raises ConfigurationError.
 
-    `replacing`: for a worker in the place of another, which policy files that have become unsound do not stop.
+    `monotonic` is a clock that is never set. `replacing`: for a worker in the place of another, which policy files that
+    have become unsound do not stop.
     """
     found = list(problems)
     told = {problem.field for problem in problems}
-    key_set = _collected(found, lambda: _key_set(settings.jwt, clock))
-    api_keys = _collected(found, lambda: _api_keys(settings.api_keys, clock) if settings.api_keys else None)
+    key_set = _collected(found, lambda: _key_set(settings.jwt, monotonic))
+    api_keys = _collected(found, lambda: _api_keys(settings.api_keys, monotonic) if settings.api_keys else None)
     source = None
     if told.isdisjoint({"TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"}):
         source = _collected(found, lambda: source_key(settings.secret_id, settings.secret_key))
@@ -81,9 +88,9 @@ def _policies(settings: Settings, role_required: bool, replacing: bool) -> Folde
         return Folder(settings.policies, limits(settings, role_required=role_required), tolerant=replacing)
 
 
-def _api_keys(path: Path, clock: Clock) -> ApiKeys:
+def _api_keys(path: Path, monotonic: Monotonic) -> ApiKeys:
     with _naming("BROKER_API_KEYS", str(path)):
-        return ApiKeys(path, clock)
+        return ApiKeys(path, monotonic)
 
 
 @contextlib.contextmanager
@@ -110,17 +117,17 @@ def _collected(found: list[Problem], part: Callable[[], Any]) -> Any:
         return None
 
 
-def _key_set(settings: JwtSettings | None, clock: Clock) -> KeySet | None:
+def _key_set(settings: JwtSettings | None, monotonic: Monotonic) -> KeySet | None:
     if settings is None:
         return None
     if "://" in settings.jwks:
-        return KeySet(fetch_url(settings.jwks), clock)
+        return KeySet(fetch_url(settings.jwks), monotonic)
     fetch = read_file(settings.jwks)
     try:
         parse_key_set(fetch())
     except (KeySourceError, KeySetError) as error:
         raise ConfigurationError([Problem("environment", "BROKER_JWT_JWKS", f"{settings.jwks}: {error}")]) from None
-    return KeySet(fetch, clock)
+    return KeySet(fetch, monotonic)
 
 
 def _verifier(settings: JwtSettings | None, key_set: KeySet | None) -> JwtVerifier | None:

@@ -43,7 +43,8 @@ def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) 
     """
     from broker import parts
 
-    settings, _ = parts.assemble_environment(clock=lambda: 0)
+    settings = parts.settings_of_environment()
+    parts.assemble(settings, lambda: 0)
     check_port(host, port)
     log_config = _logging(settings.log_level, settings.log_format)
     with _shared_metrics(settings.metrics_folder):

@@ -105,10 +105,6 @@ class Signer:
             f"{query(params) if params else ''}&{token}"
         )
 
-    def presigned_download_url(self, request: Request, window: Window) -> str:
-        """A pre-signed GET (the official SDK's `get_presigned_download_url`)."""
-        return self.presigned_url(request._replace(method="GET"), window)
-
 
 class _WindowKey:
     """A secret key bound to one window; asks of one second with one lifetime share it.

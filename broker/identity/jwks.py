@@ -18,10 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker.errors import UpstreamUnavailable
-from broker.identity.key_sources import Fetch, KeySourceError, fetch_url, read_file
+from broker.identity.key_sources import Fetch, KeySourceError
 from broker.identity.public_keys import KeySetError, VerifyingKey, parse_key_set
-
-__all__ = ["KeySet", "fetch_url", "read_file"]
 
 _log = logging.getLogger("broker.identity")
 

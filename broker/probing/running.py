@@ -23,7 +23,7 @@ from broker.settings import Settings
 
 def opened(settings: Settings, clock: Callable[[], int]) -> tuple[Catalog, Cloud]:
     """The configured routes and the configured cloud; no credential comes from a cache. Raises ConfigurationError."""
-    whole = parts.assemble(settings, clock)
+    whole = parts.assemble(settings, time.monotonic)
     timekeeper = Timekeeper(clock, time.monotonic)
     issuer = Issuer(whole.source, settings.sts_endpoint, settings.sts_region, timekeeper)
     return whole.policies.catalog, Cloud(lambda scope: issuer.issue(scope, lambda: None), timekeeper)

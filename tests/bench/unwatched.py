@@ -51,7 +51,8 @@ class Silent(Audit):
 
 def load_app(draining: Callable[[], bool]) -> Flask:
     """The views of `/v1` with all that is behind them, but for Redis."""
-    settings, whole = parts.assemble_environment(system_clock)
+    settings = parts.settings_of_environment()
+    whole = parts.assemble(settings, time.monotonic)
     timekeeper = Timekeeper(system_clock, time.monotonic)
     issuer = Issuer(whole.source, settings.sts_endpoint, settings.sts_region, timekeeper)
     mint = Mint(issuer, None, Budgets(settings.sts_budget, None), timekeeper, time.monotonic, time.sleep)

@@ -163,6 +163,15 @@ class TestReadiness:
             while not 199 <= figures()["clock_skew_seconds"][""] <= 201:
                 assert time.monotonic() < deadline
 
+    def test_clock_that_is_set(self, open_door, identities, issuer_site):
+        """How old the issuer's keys are goes by a clock that nobody sets: a day's step makes none of them too old."""
+        issuer_site.publish(identities.jwks.read_bytes())
+        door = open_door(BROKER_JWT_JWKS=issuer_site.url)
+        self.until_ready(door)
+        issuer_site.publish(b"no keys")
+        door.clock.step(2 * 86_400)
+        door.grant("avatars/url", AVATAR)
+
     def test_before_the_key_set(self, open_door, identities, issuer_site):
         """Not ready until the issuer's keys were loaded once."""
         door = open_door(BROKER_JWT_JWKS=issuer_site.url)
