@@ -353,10 +353,10 @@ def test_whole_url(method: str, key: str, params: dict[str, str], url: str) -> N
     assert signer.presigned_url(Request(method, BASE_URL, key, {"Host": HOST}, params), WINDOW) == url
 
 
-def test_download_url_of_a_put() -> None:
-    """A download URL is a GET, whatever method the request names."""
-    request = Request("PUT", BASE_URL, "dir/a.txt", {"Host": HOST}, {})
-    url = Signer(SECRET_ID, SECRET_KEY, "TOKEN_abc-123").presigned_download_url(request, WINDOW)
+def test_token_alone() -> None:
+    """A URL without parameters of its own has the token as its one signed parameter."""
+    request = Request("GET", BASE_URL, "dir/a.txt", {"Host": HOST}, {})
+    url = Signer(SECRET_ID, SECRET_KEY, "TOKEN_abc-123").presigned_url(request, WINDOW)
     assert url == (
         f"{BASE_URL}/dir/a.txt{FIELDS}x-cos-security-token"
         "&q-signature=9df4dadd1919b6ce665d237b40f58adc8eb2a9d8&x-cos-security-token=TOKEN_abc-123"
