@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from broker import Broker
 from broker.errors import Forbidden, InvalidRequest, NotFound, Refused, Unauthenticated
 from broker.identity.principals import ANONYMOUS, Principal
 from broker.settings import Settings
+from tests.conftest import REPOSITORY
 
 U1 = Principal({"sub": "u1", "scope": "avatars:write"})
 PNG = {"Content-Type": "image/png", "Content-Length": "9"}
@@ -133,6 +135,18 @@ def test_refused_in_process(settings, emulator, route, ask, principal, error, co
         Broker(settings=settings).vend(route, ask, principal)
     assert refused.value.code == code
     assert emulator.stats()["sts"] == {}
+
+
+def test_readme(host, environ, emulator, monkeypatch):
+    """README's lines are enough for an application that brings nothing of its own."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    [lines] = re.findall(
+        r"```python\n(from broker import Broker\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
+    )
+    told = {"app": host}
+    exec(lines, told)
+    assert told["grant"].key.startswith("avatars/u1/")
 
 
 def test_two_brokers(environ, emulator, tmp_path, policies):
