@@ -296,6 +296,58 @@ def test_signatures_that_ran_out(node):
     assert node.fetched("my-videos", stored["key"]) == LARGE
 
 
+CONFIRMED = {"route": "videos", "where": {"inputs": {"ext": "mp4"}}, "type": "video/mp4"}
+BLIND = {"route": "papers", "where": {"key": "files/u1/a.txt"}, "type": ""}
+
+
+class TestLostCompletion:
+    """COS's answer to what completes a multipart upload is lost."""
+
+    CODE = """
+      const real = globalThis.fetch;
+      let lost = false;
+      globalThis.fetch = async (url, options) => {
+        if (lost || options.method !== 'POST' || !String(url).includes('uploadId=')) return real(url, options);
+        lost = true;
+        if (given.before) await real(given.before, { method: 'POST' });
+        if (given.carriedOut) await real(url, options);
+        if (given.status) return new Response('', { status: given.status });
+        throw new TypeError();
+      };
+      const file = new File(['a video'], 'a.mp4', { type: given.type });
+      const told_ = { ...given.where, token: given.token, multipartFrom: 1 };
+      return client.upload(given.api, given.route, file, told_).catch((error) => ({ ...told(error), ...error.state }));
+    """
+
+    @pytest.mark.parametrize("status", [0, 502])
+    def test_confirmed(self, node, status):
+        """Where the route vends `confirm`, the broker finds the object, and tells its ETag."""
+        stored = node.run(self.CODE, **CONFIRMED, carriedOut=True, status=status)
+        assert node.fetched("my-videos", stored["key"]) == b"a video"
+        assert stored["etag"].endswith('-1"')
+        assert node.asked("CompleteMultipartUpload") == 2
+
+    def test_unconfirmed(self, node):
+        """Elsewhere the upload counts as done, without an ETag."""
+        assert node.run(self.CODE, **BLIND, carriedOut=True) == {"key": "files/u1/a.txt", "etag": None}
+        assert node.fetched("private-files", "files/u1/a.txt") == b"a video"
+
+    def test_not_carried_out(self, node):
+        """A request that never arrived is sent again, and nobody is asked whether there is an object."""
+        stored = node.run(self.CODE, **CONFIRMED, carriedOut=False)
+        assert node.fetched("my-videos", stored["key"]) == b"a video"
+        assert stored["etag"].endswith('-1"')
+        assert node.asked("HeadObject") == 0
+
+    @pytest.mark.parametrize(("told", "status"), [(CONFIRMED, 0), (BLIND, 403)])
+    def test_gone(self, node, told, status):
+        """An upload that somebody removed is no object: not where `confirm` finds none, nor after a refusal of COS."""
+        reset = f"{node.emulator.url}/_emulator/reset"
+        error = node.run(self.CODE, **told, carriedOut=False, status=status, before=reset)
+        assert (error["name"], error["code"], error["status"]) == ("StoreError", "NoSuchUpload", 404)
+        assert error["done"]
+
+
 class TestErrors:
     """What is refused, and by whom."""
 

@@ -76,7 +76,8 @@ export class StoreError extends Error {
  * Uploads a file: in one request, or in parts if it is large or the route vends nothing else.
  *
  * Rejects with BrokerRefused, StoreError or the signal's reason. A multipart upload that fails keeps its parts, and the
- * error's `state` continues it; one that is aborted is removed from COS, unless `keepOnAbort`.
+ * error's `state` continues it; one that is aborted is removed from COS, unless `keepOnAbort`. `etag` is null if COS's
+ * last answer was lost and the route does not vend `confirm`, which tells whether the object is there, and its ETag.
  *
  * @param {string} baseUrl where the broker's API lies, without `/v1`: `""`, `/storage` or `https://broker.example`
  * @param {string} route
@@ -176,13 +177,7 @@ async function inParts(ask, file, options) {
   try {
     options.onState?.(state);
     await sendParts(ask, file, state, options);
-    const manifest = completion(state);
-    const complete = async () => {
-      const granted = await ask('multipart', { step: 'complete', key, upload_id: uploadId }, options.signal);
-      return send(granted.requests[0], manifest, options.signal);
-    };
-    const { text } = await persistently(complete, options.signal);
-    return { key, etag: element(text, 'ETag').replace(/&quot;/g, '"') || null };
+    return { key, etag: await complete(ask, state, options.signal) };
   } catch (error) {
     if (error instanceof Error) Object.assign(error, { state });
     if (options.signal?.aborted && !options.keepOnAbort) await abort(ask, key, uploadId);
@@ -271,6 +266,43 @@ function signing(ask, { key, uploadId, size }, waiting, expiresIn, signal) {
       throw error;
     },
   };
+}
+
+/** The ETag of the object that the parts become. A try whose answer was lost may have made it already: then the next one
+ *  finds no upload any more. @param {Ask} ask @param {UploadState} state @param {AbortSignal} [signal]
+ *  @returns {Promise<string | null>} */
+async function complete(ask, state, signal) {
+  const { key, uploadId } = state;
+  const manifest = completion(state);
+  let perhaps = false; // whether a try that failed may have been carried out all the same
+  const attempt = async () => {
+    const granted = await ask('multipart', { step: 'complete', key, upload_id: uploadId }, signal);
+    try {
+      const { text } = await send(granted.requests[0], manifest, signal);
+      return element(text, 'ETag').replace(/&quot;/g, '"') || null;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (perhaps && error.code === 'NoSuchUpload') return confirmed(ask, state, error, signal);
+      perhaps ||= error.status === 0 || error.status >= 500;
+      throw error;
+    }
+  };
+  return persistently(attempt, signal);
+}
+
+/** The ETag of the object of an upload that is gone, null where the route does not vend `confirm`; throws `gone` if there
+ *  is no object of that size. @param {Ask} ask @param {UploadState} state @param {StoreError} gone
+ *  @param {AbortSignal} [signal] @returns {Promise<string | null>} */
+async function confirmed(ask, { key, size }, gone, signal) {
+  try {
+    const found = await ask('confirm', { key }, signal);
+    if (found.content_length !== size) throw gone;
+    return found.etag;
+  } catch (error) {
+    if (!(error instanceof BrokerRefused)) throw error;
+    if (error.code === 'vend_not_allowed') return null;
+    throw error.code === 'object_not_found' ? gone : error;
+  }
 }
 
 /** The body that makes one object of the parts. @param {UploadState} state */
