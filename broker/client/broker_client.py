@@ -26,11 +26,12 @@ from broker.client.errors import BrokerClientError
 from broker.client.grants import Grants
 from broker.client.multipart import Checkpoint, InParts, begin
 from broker.client.patience import Patience
+from broker.client.posted import post_empty
 from broker.client.resuming import UploadState
 from broker.client.sending import Sender, Session
 from broker.client.slices import source
 from broker.client.store import Store
-from broker.client.uploads import Plan, Progress, Tally, Tools, Upload, Whole, in_parts, with_type
+from broker.client.uploads import Plan, Progress, Tally, Tools, Upload, Whole, by_form, in_parts, with_type
 
 Texts = Mapping[str, str]
 _TRIES = 5
@@ -165,7 +166,7 @@ class BrokerClient:
     ) -> Form:
         """URL and fields of a browser's upload form; `expires_in` in seconds. Raises BrokerClientError."""
         ask = _asked(Key=key, Inputs=inputs, Headers=headers, Expired=expires_in)
-        return reading.read(reading.form, self._grants.ask(route, "form", ask))
+        return self._grants.form(route, **ask)
 
     def multipart(
         self,
@@ -219,12 +220,16 @@ class BrokerClient:
     ) -> Upload:
         """Upload a file, streamed; in parts, several at a time, if it is large and the route takes parts.
 
+        An empty file goes up by `url` or else by `form`; where the route vends neither, it is a LocalFileError before
+        anything is asked.
         `progress(sent_bytes, total_bytes)` is called by one thread at a time; a part that is sent again is taken back.
         `checkpoint` gets the state after every part. An error holds the state as `resume`, to be handed in again;
         with `abort_on_failure` the parts are given up instead. Raises BrokerClientError.
         """
         file, description = source(path), self._grants.description(route)
         place = Plan(route, file, key, inputs, with_type(headers or {}, content_type, file, description))
+        if resume is None and by_form(description, file.size):
+            return post_empty(self._tools, place, description)
         tally = Tally(progress, file.size)
         if resume is None and not in_parts(description, file.size):
             return Whole(self._tools, place, description, tally).run()

@@ -8,7 +8,7 @@
       NetworkError             no answer, of the broker or of COS
       StoreError               COS said no: status, code, request_id
       UnexpectedAnswer         an answer that is not of the broker's API
-      LocalFileError           the file on this side: unreadable, or no longer what it was
+      LocalFileError           the file on this side: unreadable, no longer what it was, empty where none may be
 
 Messages never hold a token, a signed URL or a signed header: not even as the `__context__` of an error.
 """
@@ -115,4 +115,4 @@ class UnexpectedAnswer(BrokerClientError):
 
 
 class LocalFileError(BrokerClientError):
-    """The file on this side cannot be read, or is no longer the one that an upload began with."""
+    """The file on this side cannot be read, is no longer the one that an upload began with, or is empty in vain."""

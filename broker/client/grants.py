@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from broker.client import reading
-from broker.client.answers import Confirmation, MultipartStep, RouteDescription, SignedUrl
+from broker.client.answers import Confirmation, Form, MultipartStep, RouteDescription, SignedUrl
 from broker.client.asking import Asker
 
 _DESCRIBED_SECONDS = 60.0  # a route changes seldom; what is out of date is refused by the broker, not granted
@@ -46,6 +46,10 @@ class Grants:
     def download_url(self, route: str, **ask: Any) -> SignedUrl:
         """A signed URL that downloads."""
         return reading.read(reading.signed_url, self.ask(route, "download-url", ask))
+
+    def form(self, route: str, **ask: Any) -> Form:
+        """A form to post."""
+        return reading.read(reading.form, self.ask(route, "form", ask))
 
     def multipart(self, route: str, step: str, **ask: Any) -> MultipartStep:
         """The signed requests of one step: at least one."""

@@ -28,8 +28,8 @@ class UploadState:
 
     @property
     def part_count(self) -> int:
-        """How many parts the whole has; an empty file has one."""
-        return max(1, -(-self.size // self.part_bytes))
+        """How many parts the whole has: at least one, since there is no upload of an empty file."""
+        return -(-self.size // self.part_bytes)
 
     def stretch(self, number: int) -> tuple[int, int]:
         """(first byte, length) of a part in the file."""

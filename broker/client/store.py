@@ -6,12 +6,14 @@ Specification: https://www.tencentcloud.com/document/product/436/7730 (errors), 
 from __future__ import annotations
 
 import re
+import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from xml.sax.saxutils import escape
 
+from broker.client.answers import Form, SignedRequest
 from broker.client.errors import StoreError, UnexpectedAnswer
 from broker.client.sending import Response, Sender, blocks
 from broker.client.slices import Slice
@@ -74,6 +76,16 @@ class Store:
         if not etag:
             raise UnexpectedAnswer(f"COS answered {operation} without an ETag")
         return etag
+
+    def post_empty(self, form: Form) -> str:
+        """The ETag of the empty object that a form makes. Raises StoreError, NetworkError or UnexpectedAnswer."""
+        boundary = uuid.uuid4().hex
+        parts = [f'name="{name}"\r\n\r\n{value}' for name, value in form.fields.items()]
+        parts.append('name="file"; filename="file"\r\n\r\n')
+        opening = f"--{boundary}\r\nContent-Disposition: form-data; "
+        body = "".join(f"{opening}{part}\r\n" for part in parts) + f"--{boundary}--\r\n"
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return self.put("PostObject", SignedRequest("POST", form.url, headers), body.encode())
 
     def initiate(self, signed: Signed) -> str:
         """The id of a new upload."""

@@ -76,8 +76,18 @@ def in_parts(description: RouteDescription | None, size: int) -> bool:
     """Whether a file of so many bytes goes in parts."""
     if description is None or "multipart" not in description.vends:
         return False
-    whole = "url" in description.vends and "PUT" in description.methods
-    return not whole or size > int(description.content.get("part_bytes", PART_BYTES))
+    return not _takes_put(description) or size > int(description.content.get("part_bytes", PART_BYTES))
+
+
+def by_form(description: RouteDescription | None, size: int) -> bool:
+    """Whether a file of so many bytes goes by a form, if at all: an empty one has no parts, and may have no PUT."""
+    if size or description is None or _takes_put(description):
+        return False
+    return not {"form", "multipart"}.isdisjoint(description.vends)
+
+
+def _takes_put(description: RouteDescription) -> bool:
+    return "url" in description.vends and "PUT" in description.methods
 
 
 def with_type(

@@ -33,6 +33,14 @@ POLICIES = {
         "content": {**_BYTES, "part_bytes": MIB},
     },
     "parts-only": {"vends": ["multipart"], "key": "only/{principal.sub}/{name}", "inputs": _NAME},
+    "form-only": {"vends": ["form"], "key": "form/{principal.sub}/{name}", "inputs": _NAME},
+    "form-or-parts": {
+        "vends": ["form", "multipart"],
+        "key": "form/{principal.sub}/{name}",
+        "inputs": _NAME,
+        "content": _BYTES,
+        "headers": {"Cache-Control": {"const": "no-store"}},
+    },
     "once": {
         "vends": ["url", "confirm"],
         "methods": ["PUT"],

@@ -73,6 +73,29 @@ def test_parts_only(client, make_file, stored):
     assert stored(done.key) == content(10)
 
 
+class TestEmpty:
+    """An empty file, of which no upload in parts can be made."""
+
+    @pytest.mark.parametrize("route", ["form-only", "form-or-parts"])
+    def test_form(self, client, make_file, stored, emulator, wire, route):
+        """Where no PUT is vended it goes by the form, with its type and what the policy adds, and is tried again."""
+        wire.order("POST /", "refuse")
+        done = client.upload_file(route, make_file(0), inputs={"name": "a"})
+        assert (done.key, done.size, done.state) == ("form/u1/a", 0, None)
+        assert stored("form/u1/a") == b""
+        assert done.etag == '"d41d8cd98f00b204e9800998ecf8427e"'
+        assert emulator.stats()["cos"] == {"PostObject": 1}
+        kept = emulator._objects.find(BUCKET, done.key).headers
+        if route == "form-or-parts":
+            assert (kept["content-type"], kept["cache-control"]) == ("text/plain", "no-store")
+
+    def test_parts_only(self, client, make_file, emulator):
+        """Where the route takes parts alone, that is said before anything is asked for."""
+        with pytest.raises(LocalFileError, match=r"data.txt is empty, which route 'parts-only' takes neither by url"):
+            client.upload_file("parts-only", make_file(0), inputs={"name": "a"})
+        assert emulator.stats() == {"sts": {}, "cos": {}}
+
+
 def test_content_type(client, make_file, emulator):
     """The type comes from the file's name where the route wants one, unless it is said."""
     path = make_file(3)

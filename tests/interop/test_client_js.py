@@ -132,6 +132,35 @@ def test_undeclared(anywhere, size):
     assert anywhere.asked("UploadPart") == (size == 300)
 
 
+class TestEmpty:
+    """An empty file, of which no upload in parts can be made."""
+
+    CODE = """
+      const file = new File([], 'a.mp4', { type: given.type ?? '' });
+      const told_ = { ...given.where, token: given.token, multipartFrom: given.from };
+      return client.upload(given.api, given.route, file, told_).catch(told);
+    """
+
+    def test_url(self, anywhere):
+        """It goes in one request where the route vends that, from however few bytes others go in parts."""
+        where = {"key": "files/u1/a.txt"}
+        assert anywhere.run(self.CODE, route="papers", where=where, **{"from": 0})["key"] == "files/u1/a.txt"
+        assert anywhere.fetched("private-files", "files/u1/a.txt") == b""
+
+    def test_form(self, anywhere):
+        """Elsewhere it goes by the form."""
+        stored = anywhere.run(self.CODE, route="videos", where={"inputs": {"ext": "mp4"}}, type="video/mp4")
+        assert anywhere.fetched("my-videos", stored["key"]) == b""
+        assert anywhere.emulator.stats()["cos"] == {"PostObject": 1, "GetObject": 1}
+
+    def test_neither(self, anywhere):
+        """Where the route takes parts alone, that is said, and COS is asked for nothing."""
+        error = anywhere.run(self.CODE, route="large-folder", where={"inputs": {"path": "a"}})
+        assert (error["name"], error["code"], error["status"]) == ("BrokerRefused", "vend_not_allowed", 422)
+        assert error["detail"] == "an empty file cannot go up in parts, and the route vends neither url (PUT) nor form"
+        assert anywhere.emulator.stats()["cos"] == {}
+
+
 def test_headers_of_the_caller(node):
     """`getHeaders` is asked before every request to the broker: a BFF's key and the user that it acts for."""
     code = """

@@ -77,7 +77,9 @@ export class StoreError extends Error {
  *
  * Rejects with BrokerRefused, StoreError or the signal's reason. A multipart upload that fails keeps its parts, and the
  * error's `state` continues it; one that is aborted is removed from COS, unless `keepOnAbort`. `etag` is null if COS's
- * last answer was lost and the route does not vend `confirm`, which tells whether the object is there, and its ETag.
+ * last answer was lost and the route does not vend `confirm`, which tells whether the object is there, and its ETag. An
+ * empty file cannot go up in parts: it goes in one request or, where the route vends no `url` for PUT, by its `form`;
+ * where it vends neither, the broker refuses, and COS is asked for nothing.
  *
  * @param {string} baseUrl where the broker's API lies, without `/v1`: `""`, `/storage` or `https://broker.example`
  * @param {string} route
@@ -88,12 +90,12 @@ export class StoreError extends Error {
 export async function upload(baseUrl, route, file, options = {}) {
   const ask = asking(baseUrl, route, options);
   if (options.state) return inParts(ask, file, options);
-  const large = file.size >= (options.multipartFrom ?? MULTIPART_FROM);
-  const [way, other] = large ? [inParts, inOne] : [inOne, inParts];
+  const large = file.size >= Math.max(1, options.multipartFrom ?? MULTIPART_FROM);
+  const [way, other] = large ? [inParts, inOne] : [inOne, file.size ? inParts : emptyByForm];
   try {
     return await way(ask, file, options);
   } catch (error) {
-    if (!(error instanceof BrokerRefused && OTHER_WAY.includes(error.code) && file.size)) throw error;
+    if (!asksForOtherWay(error)) throw error;
     return other(ask, file, options);
   }
 }
@@ -122,14 +124,7 @@ export async function downloadLink(baseUrl, route, options = {}) {
  * @returns {Promise<{key: string, etag: string | null}>}
  */
 export async function form(baseUrl, route, file, options = {}) {
-  const ask = { ...target(options), expires_in: options.expiresIn };
-  const granted = await declaring(asking(baseUrl, route, options), 'form', ask, ofType(file), options);
-  const data = new FormData();
-  for (const [name, value] of Object.entries(granted.fields)) data.append(name, /** @type {string} */ (value));
-  data.append('file', file); // COS reads nothing that comes after it
-  const post = { method: 'POST', url: granted.url, headers: {} };
-  const { etag } = await send(post, data, options.signal, telling(file.size, options));
-  return { key: granted.key, etag };
+  return byForm(asking(baseUrl, route, options), file, options);
 }
 
 /**
@@ -168,6 +163,32 @@ async function inOne(ask, file, options) {
   const { etag } = await send(granted, file, options.signal, telling(file.size, options));
   return { key: granted.key, etag };
 }
+
+/** @param {Ask} ask @param {Blob} file @param {Options & Uploading} options */
+async function byForm(ask, file, options) {
+  const told = { ...target(options), expires_in: options.expiresIn };
+  const granted = await declaring(ask, 'form', told, ofType(file), options);
+  const data = new FormData();
+  for (const [name, value] of Object.entries(granted.fields)) data.append(name, /** @type {string} */ (value));
+  data.append('file', file); // COS reads nothing that comes after it
+  const post = { method: 'POST', url: granted.url, headers: {} };
+  const { etag } = await send(post, data, options.signal, telling(file.size, options));
+  return { key: granted.key, etag };
+}
+
+/** No part may be empty. @param {Ask} ask @param {Blob} file @param {Options & Uploading} options */
+async function emptyByForm(ask, file, options) {
+  try {
+    return await byForm(ask, file, options);
+  } catch (error) {
+    if (!asksForOtherWay(error)) throw error;
+    const detail = 'an empty file cannot go up in parts, and the route vends neither url (PUT) nor form';
+    throw new BrokerRefused({ code: error.code, detail, request_id: error.requestId }, error.status);
+  }
+}
+
+/** @param {unknown} error @returns {error is BrokerRefused} */
+const asksForOtherWay = (error) => error instanceof BrokerRefused && OTHER_WAY.includes(error.code);
 
 /** @param {Ask} ask @param {Blob} file @param {Options & Uploading & InParts} options */
 async function inParts(ask, file, options) {
