@@ -20,10 +20,16 @@ BROKER_PORT, EMULATOR_PORT = 8000, 9000
 Say = Callable[[str], None]
 
 
-def dev(policies: Path, say: Say, port: int = BROKER_PORT, emulator_port: int = EMULATOR_PORT) -> None:
-    """Run a broker and an emulator until Ctrl-C, and say how to use them. Raises ConfigurationError."""
+def dev(
+    policies: Path, say: Say, port: int = BROKER_PORT, emulator_port: int = EMULATOR_PORT, cors_origins: str = ""
+) -> None:
+    """Run a broker and an emulator until Ctrl-C, and say how to use them. Raises ConfigurationError.
+
+    `cors_origins` are other origins of pages, as in BROKER_CORS_ORIGINS.
+    """
     everybody = {"BROKER_ANONYMOUS": "1", "BROKER_CONSOLE": "1", "BROKER_CONSOLE_CLAIMS": "{}"}
-    with local.world(policies, port, emulator_port, BROKER_LOG_FORMAT="console", **everybody) as world:
+    settings = {"BROKER_LOG_FORMAT": "console", "BROKER_CORS_ORIGINS": cors_origins, **everybody}
+    with local.world(policies, port, emulator_port, **settings) as world:
         picture = world.folder / "avatar.png"
         picture.write_bytes(png(64))
         say(_how_to_use(world, picture))

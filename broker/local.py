@@ -1,6 +1,7 @@
 """A whole broker on loopback, for `dev`, `demo` and the tests: Redis, emulator, identities, and `serve` beside them.
 
-Everything is made anew for each run and gone afterwards; nothing of the caller's TENCENTCLOUD_* or BROKER_* is used.
+Everything is made anew for each run and gone afterwards; nothing of the caller's TENCENTCLOUD_* or BROKER_* is used
+but what `world` is given.
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from broker.cos.cors import Rule
 from broker.credentials.sealing import KEY_BYTES
 from broker.emulator.server import Emulator
 from broker.errors import ConfigurationError, Problem
 from broker.identity.api_keys import new_api_key
-from broker.policy import catalog
+from broker.policy import cors
+from broker.policy.catalog import Folder
 from broker.policy.limits import Limits
 from broker.serving import check_port
 from broker.settings import VARIABLES
@@ -132,17 +136,22 @@ class World:
 def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Iterator[World]:
     """A broker, its Redis and the emulator, ready to be asked. `settings` are more BROKER_* variables.
 
-    Raises ConfigurationError if anything cannot start.
+    Buckets have the CORS rules that `cors` prints of the routes as they are now, for pages of the broker itself and of
+    BROKER_CORS_ORIGINS. Raises ConfigurationError if anything cannot start.
     """
     variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     limits = Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com", variables)
-    routes = catalog.load(policies, limits).routes
+    followed = Folder(policies, limits)
+    routes = followed.catalog.routes
+    pages = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
+    pages += filter(None, (part.strip() for part in settings.get("BROKER_CORS_ORIGINS", "").split(",")))
+    rules = _cors_rules(followed, pages)
     buckets = {route.document.bucket: route.document.region for route in routes.values()}
     account = (f"AKID{secrets.token_hex(16)}", secrets.token_hex(16))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="broker-")))
         redis = stack.enter_context(redis_server())
-        emulator = stack.enter_context(Emulator(account, buckets=buckets, port=emulator_port))
+        emulator = stack.enter_context(Emulator(account, buckets=buckets, port=emulator_port, rules=rules))
         identities = Identities(folder, sorted({name for route in routes.values() for name in route.claims} - {"sub"}))
         # 127.0.0.1 names no bucket; names below localhost do, but not every resolver knows them.
         one_bucket = len(buckets) == 1
@@ -165,6 +174,17 @@ def world(policies: Path, port: int, emulator_port: int, **settings: str) -> Ite
         )
         broker = stack.enter_context(serving(environ, port))
         yield World(f"http://127.0.0.1:{port}", emulator, identities, redis, folder, broker, environ)
+
+
+def _cors_rules(folder: Folder, origins: Sequence[str]) -> Callable[[], Sequence[Rule]]:
+    """What tells the rules of a folder's routes, also once its files have changed, as the broker follows them."""
+    lock = threading.Lock()
+
+    def rules() -> Sequence[Rule]:
+        with lock:
+            return cors.rules(folder.refresh(time.time_ns()).routes.values(), origins)
+
+    return rules
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from broker.local import free_port, send
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOPPED_WITHIN_SECONDS = 20
+PAGE = "http://localhost:5173"
 
 
 def environ(**changes: str) -> dict[str, str]:
@@ -73,14 +74,11 @@ def test_shortened(name, secret):
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[list[str]]:
     """`dev` on free ports, running; the blocks of commands that it printed."""
-    script = (
-        "import sys; from pathlib import Path; from broker import demo\n"
-        "say = lambda text: print(text, flush=True)\n"
-        "demo.dev(Path('policies'), say, int(sys.argv[1]), int(sys.argv[2]))"
-    )
-    command = [sys.executable, "-c", script, str(free_port()), str(free_port())]
+    ports = ["--port", str(free_port()), "--emulator-port", str(free_port())]
+    command = [sys.executable, "-m", "broker", "dev", *ports]
     errors = (tmp_path / "stderr").open("w+")
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environ(), stdout=subprocess.PIPE, stderr=errors, text=True)
+    env = environ(BROKER_CORS_ORIGINS=f"{PAGE}, https://app.example", BROKER_LOG_LEVEL="nonsense")
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
     told: list[str] = []
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
@@ -138,6 +136,17 @@ def test_dev_ends_with_the_console(dev):
     told = b'{"inputs": {"month": "2026-01"}}'
     status, _, answer = send("POST", address.replace("/console", "/v1/reports/download-url"), {**by, **ask}, told)
     assert (status, json.loads(answer)["key"]) == (200, "reports/anybody/2026-01.pdf")
+
+
+def test_pages_of_dev(dev):
+    """The bucket lets in pages of the broker and of BROKER_CORS_ORIGINS, and no others, as a real one would."""
+    cos = re.search(r"(http://\S+)/_emulator/stats", "".join(dev)).group(1)
+    own = re.search(r"(http://\S+)/console#", dev[-1]).group(1)
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
+    origins = [own, own.replace("127.0.0.1", "localhost"), PAGE, "https://app.example", "https://evil.example"]
+    told = [send("OPTIONS", f"{cos}/avatars/u1/a.png", {"Origin": origin, **asked})[0] for origin in origins]
+    assert told == [200, 200, 200, 200, 403]
+    assert send("GET", f"{own}/openapi.json", {"Origin": PAGE})[1]["access-control-allow-origin"] == PAGE
 
 
 def test_taken_port(tmp_path):

@@ -35,11 +35,14 @@ def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) 
 @click.option("--emulator-port", default=9000, show_default=True, type=click.IntRange(1, 65535), help="The emulator's.")
 @reports_errors
 def dev(port: int, emulator_port: int) -> None:
-    """Keep a broker and an emulator of STS and COS running on loopback, with keys made for this run."""
+    """Keep a broker and an emulator of STS and COS running on loopback, with keys made for this run.
+
+    Pages of BROKER_CORS_ORIGINS may use both, as far as the bucket's CORS rules let them: those that `cors` prints.
+    """
     from broker import demo
 
     end_on_sigterm()
-    demo.dev(_policies(), click.echo, port, emulator_port)
+    demo.dev(_policies(), click.echo, port, emulator_port, os.environ.get("BROKER_CORS_ORIGINS", ""))
 
 
 @click.command()

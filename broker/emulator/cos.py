@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from werkzeug.wrappers import Request, Response
 
-from broker.cos.cors import Rule
 from broker.emulator import actions, constraints, contents, cors, forms, listings, multipart, posts, reading, refusals
 from broker.emulator.buckets import Buckets
+from broker.emulator.cors import Rules
 from broker.emulator.multipart import Multipart
 from broker.emulator.objects import Objects, Stored, simple_etag
 from broker.emulator.reading import KEPT
@@ -31,7 +31,7 @@ MAX_OBJECT_BYTES = 5 * 1024**3
 class Cos:
     """The store. `arrive` is told each action before anything else; it may return the code of an injected fault.
 
-    `rule` is the CORS rule of every bucket.
+    `rules` tells the CORS rules of every bucket.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Cos:
         uploads: Uploads,
         clock: Callable[[], float],
         arrive: Callable[[str], str | None],
-        rule: Rule,
+        rules: Rules,
     ) -> None:
         self._sessions = sessions
         self._buckets = buckets
         self._objects = objects
         self._clock = clock
         self._arrive = arrive
-        self._rule = rule
+        self._rules = rules
         parts = Multipart(objects, uploads, clock)
         self._operations: dict[str, Callable[[Request, Received], Response]] = {
             "PutObject": self._put,
@@ -76,12 +76,12 @@ class Cos:
             response = refusals.response(error, resource, request_id)
         response.headers["Server"] = "tencent-cos"
         response.headers["x-cos-request-id"] = request_id
-        cors.expose(request, response, self._rule)
+        cors.expose(request, response, self._rules)
         return response
 
     def _preflight(self, request: Request) -> Response:
         self._meet("OptionsObject")
-        return cors.preflight(request, self._rule)
+        return cors.preflight(request, self._rules)
 
     def _perform(self, request: Request) -> Response:
         place = self._buckets.locate(request.headers.get("Host", ""))

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 from werkzeug.http import http_date
 from werkzeug.wrappers import Request, Response
 
-from broker.cos.cors import Rule
 from broker.emulator import callers
 from broker.emulator.buckets import Buckets, named_by
 from broker.emulator.connections import Listener
 from broker.emulator.control import PREFIX, Control, Stats, is_loopback
-from broker.emulator.cors import EVERYTHING
+from broker.emulator.cors import EVERYTHING, Rules
 from broker.emulator.cos import Cos
 from broker.emulator.documents import buckets as buckets_of
 from broker.emulator.faults import Fault, Faults
@@ -45,8 +44,8 @@ class Emulator:
     `account` is the permanent key, (SecretId, SecretKey). `clock` gives Unix seconds, for every expiry and `Date`.
     `data_dir` keeps objects and uploads; None: memory. `buckets` exist from the start, {name: region}. `port` 0 is any
     free one.
-    `lifetime` says how many seconds STS gives of those asked for, since the real one may give fewer. `rule` is the CORS
-    rule of every bucket.
+    `lifetime` says how many seconds STS gives of those asked for, since the real one may give fewer. `rules` tells the
+    CORS rules of every bucket.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         lifetime: Callable[[int], int] = lambda asked: asked,
-        rule: Rule = EVERYTHING,
+        rules: Rules = lambda: (EVERYTHING,),
     ) -> None:
         if not is_loopback(host):
             problem = Problem(
@@ -80,7 +79,7 @@ class Emulator:
         self._control = Control(self._stats, self._faults, self.reset)
         self._sts = Sts(self._sessions, self._buckets, clock, lambda action: self._arrive("sts", action), lifetime)
         parts = (self._sessions, self._buckets, self._objects, self._uploads)
-        self._cos = Cos(*parts, clock, lambda action: self._arrive("cos", action), rule)
+        self._cos = Cos(*parts, clock, lambda action: self._arrive("cos", action), rules)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from broker.cos import cors
 from broker.cos.cors import Rule
@@ -20,6 +20,11 @@ def rule(route: Route, origins: Sequence[str]) -> Rule:
     """The narrowest rule for pages of these origins; without methods if browsers send COS nothing for this route."""
     methods = cors.sorted_methods(_methods(route.document))
     return Rule(route.name, tuple(origins), methods, _headers(route, methods))
+
+
+def rules(routes: Iterable[Route], origins: Sequence[str]) -> tuple[Rule, ...]:
+    """Those of all routes for which browsers send COS anything."""
+    return tuple(one for route in routes if (one := rule(route, origins)).methods)
 
 
 def _methods(document: PolicyDocument) -> set[str]:

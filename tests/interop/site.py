@@ -16,7 +16,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from broker import Broker
 from broker.emulator.server import Emulator
 from broker.identity.principals import Principal
-from broker.local import AUDIENCE, ISSUER, Identities
+from broker.local import AUDIENCE, ISSUER, Identities, free_port
+from broker.policy import catalog, cors
+from broker.policy.limits import Limits
 from broker.settings import Settings
 from tests.interop.javascript import Place, bundle
 from tests.interop.recipes import recipe
@@ -32,9 +34,12 @@ class _Quiet(WSGIRequestHandler):
 
 @contextlib.contextmanager
 def site(policies: Path, folder: Path) -> Iterator[Place]:
-    """The application, listening, with a cloud of its own behind it."""
+    """The application, listening, with a cloud of its own behind it, whose buckets let in what `cors` prints."""
     identities = Identities(folder)
-    with Emulator(ACCOUNT, buckets=BUCKETS) as emulator:
+    port = free_port()
+    routes = catalog.load(policies, Limits(4096, "https://{bucket}.cos.{region}.myqcloud.com")).routes
+    rules = cors.rules(routes.values(), [f"http://127.0.0.1:{port}"])
+    with Emulator(ACCOUNT, buckets=BUCKETS, rules=lambda: rules) as emulator:
         environ = {
             "TENCENTCLOUD_SECRET_ID": ACCOUNT[0],
             "TENCENTCLOUD_SECRET_KEY": ACCOUNT[1],
@@ -47,7 +52,7 @@ def site(policies: Path, folder: Path) -> Iterator[Place]:
             "BROKER_JWT_ALGORITHMS": "ES256",
         }
         app = application(Settings.from_environ(environ), emulator.url)
-        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+        server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
