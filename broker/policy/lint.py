@@ -10,8 +10,21 @@ from broker.policy.document import PolicyDocument
 from broker.policy.reach import scope_name
 from broker.policy.templates import Template
 
-# Types that a browser runs scripts from, if an object of them is opened from the bucket's domain.
-_ACTIVE_TYPES = ("text/html", "image/svg+xml")
+# Types that a browser runs scripts from, if an object of them is opened from the bucket's domain, and whatever else
+# ends in `+xml`: https://github.com/BlackFan/content-type-research/blob/master/XSS.md
+_ACTIVE_TYPES = (
+    "text/html",
+    "image/svg+xml",
+    "application/xhtml+xml",
+    "application/xml",
+    "text/xml",
+    "text/xsl",
+    "text/rdf",
+    "multipart/x-mixed-replace",
+)
+_OTHER_XML = re.compile(r"[^/]+/[^/]*\+xml")
+# What browsers end a type at; several in one value stand beside each other, and the last may count.
+_TYPE_ENDS = re.compile(r"[,;( \t]+")
 _LONG_SECONDS = 3600
 _ATTACHMENT = re.compile(r"attachment(?:\s*;.*)?", re.IGNORECASE)
 _REMEDY = 'add the header "Content-Disposition": {"const": "attachment"}'
@@ -46,14 +59,10 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
                 )
             declared += [(f"headers.{name}", one) for one in rule.enum or [rule.const or ""]]
     for field, one in declared:
-        admitted = [active for active in _ACTIVE_TYPES if _admits(one, active)]
-        if admitted:
+        if active := _active(one):
             yield (
                 field,
-                (
-                    f"{one!r} admits {' and '.join(admitted)}, which browsers execute: name the types you need, "
-                    f"or {_REMEDY}"
-                ),
+                f"{one!r} admits {' and '.join(active)}, which browsers execute: name the types you need, or {_REMEDY}",
             )
 
 
@@ -76,6 +85,13 @@ def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str
         yield "expires.max_seconds", f"links may live {document.expires.max_seconds} s, more than an hour"
 
 
-def _admits(declared: str, content_type: str) -> bool:
-    kind, _, subtype = declared.lower().partition(";")[0].strip().partition("/")
-    return f"{kind}/{subtype}" == content_type or (subtype == "*" and content_type.startswith(f"{kind}/"))
+def _active(declared: str) -> list[str]:
+    """The types that browsers execute, of those that a type, a range or the text of a header stands for."""
+    found = []
+    for one in _TYPE_ENDS.split(declared.lower()):
+        kind, _, subtype = one.partition("/")
+        if subtype == "*":
+            found += [active for active in _ACTIVE_TYPES if active.startswith(f"{kind}/")]
+        elif one in _ACTIVE_TYPES or _OTHER_XML.fullmatch(one):
+            found.append(one)
+    return found

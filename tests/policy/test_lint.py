@@ -22,6 +22,16 @@ class TestErrors:
             (["image/svg+xml"], "image/svg+xml"),
             (["image/*"], "image/svg+xml"),
             (["IMAGE/*"], "image/svg+xml"),
+            (["application/xhtml+xml"], "application/xhtml+xml"),
+            (["application/xml"], "application/xml"),
+            (["text/xml"], "text/xml"),
+            (["text/xsl"], "text/xsl"),
+            (["text/rdf"], "text/rdf"),
+            (["multipart/x-mixed-replace"], "multipart/x-mixed-replace"),
+            (["application/atom+xml"], "application/atom+xml"),
+            (["model/X3D+XML"], "model/x3d+xml"),
+            (["application/*"], "application/xhtml+xml and application/xml"),
+            (["multipart/*"], "multipart/x-mixed-replace"),
         ],
     )
     def test_active_type(self, policy, problems, types, active):
@@ -30,7 +40,13 @@ class TestErrors:
         assert active in problems(policy("upload", {"content.types": types}))[f"content.types[{index}]"]
         assert problems(policy("upload", {"content.types": types, "headers": ATTACHED})) == {}
 
-    @pytest.mark.parametrize("types", [["text/plain"], ["image/png"], ["audio/*"], ["text/htmlx"], ["application/pdf"]])
+    @pytest.mark.parametrize(
+        "types",
+        [
+            ["text/plain"], ["image/png"], ["audio/*"], ["text/htmlx"], ["application/pdf"], ["application/xml-dtd"],
+            ["application/xmlx"], ["application/a+xmlx"], ["application/+xm"], ["application/json"], ["video/*"],
+        ],
+    )  # fmt: skip
     def test_passive_type(self, policy, problems, types):
         """Other types need no disposition."""
         assert problems(policy("upload", {"content.types": types})) == {}
@@ -60,6 +76,9 @@ class TestErrors:
         [
             {"enum": ["image/png", "text/html"]},
             {"const": "text/html; charset=utf-8"},
+            {"enum": ["application/xhtml+xml;charset=utf-8"]},
+            {"enum": ["text/plain;, text/html"]},
+            {"enum": ["Text/XML (a comment)"]},
             {"pattern": "image/(png|jpeg)"},
             {"const": "{principal.type}"},
         ],
