@@ -16,6 +16,7 @@ from broker.patterns import Pattern
 from broker.policy.reach import reach_of
 from broker.policy.routes import Route
 from broker.policy.templates import ProvenClaims, Template
+from broker.policy.values import ATTACHMENT, DISPOSITION
 
 Effect = Literal["widens", "narrows", "changes"]
 Found = Iterator[tuple[Effect, str]]  # (effect, message)
@@ -25,11 +26,10 @@ KINDS = ("const", "enum", "contains", "pattern")
 ADMITTED = "<admitted>"  # the member of an entry that holds its one kind; no field's name
 _WIDTHS = ("object", "principal", "route")
 # Constants that protect: (header or parameter, the values that do, what their loss allows, what they forbid).
-_ATTACHMENT = re.compile("attachment.*", re.IGNORECASE)
 _GUARDS = {
     "x-cos-forbid-overwrite": (re.compile("true"), "objects may be overwritten", "no object is overwritten"),
-    "content-disposition": (_ATTACHMENT, "browsers may show objects", "browsers save objects as files"),
-    "response-content-disposition": (_ATTACHMENT, "browsers may show objects", "browsers save objects as files"),
+    "content-disposition": (ATTACHMENT, "browsers may show objects", "browsers save objects as files"),
+    DISPOSITION: (ATTACHMENT, "browsers may show objects", "browsers save objects as files"),
 }
 
 # What may be: one of KINDS, `ranges` (media types) or nothing, which is anything.

@@ -9,6 +9,7 @@ from broker.policy import operations
 from broker.policy.document import PolicyDocument
 from broker.policy.reach import scope_name
 from broker.policy.templates import Template
+from broker.policy.values import ATTACHMENT
 
 # Types that a browser runs scripts from, if an object of them is opened from the bucket's domain, and whatever else
 # ends in `+xml`: https://github.com/BlackFan/content-type-research/blob/master/XSS.md
@@ -26,7 +27,6 @@ _OTHER_XML = re.compile(r"[^/]+/[^/]*\+xml")
 # What browsers end a type at; several in one value stand beside each other, and the last may count.
 _TYPE_ENDS = re.compile(r"[,;( \t]+")
 _LONG_SECONDS = 3600
-_ATTACHMENT = re.compile(r"attachment(?:\s*;.*)?", re.IGNORECASE)
 _REMEDY = 'add the header "Content-Disposition": {"const": "attachment"}'
 
 
@@ -46,7 +46,7 @@ def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tupl
 def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
     """(field, message) of types that browsers execute, unless they are always saved as files."""
     disposition = operations.declared(document.headers, "content-disposition")
-    if disposition is not None and _ATTACHMENT.fullmatch(disposition.const or ""):
+    if disposition is not None and ATTACHMENT.fullmatch(disposition.const or ""):
         return
     types = (document.content and document.content.types) or []
     declared = [(f"content.types[{index}]", one) for index, one in enumerate(types)]

@@ -26,13 +26,12 @@ from broker.policy.reach import reach_of, scope_name
 from broker.policy.sizes import URL_BYTES
 from broker.policy.templates import Literal, ProvenClaims, Template
 from broker.policy.uploads import Step, form, step
-from broker.policy.values import attachment
+from broker.policy.values import DISPOSITION, attachment
 from broker.rates import Rate
 
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
 _USUAL_TOKEN_BYTES = 2_048
 _FIXED_BYTES = 1_500  # host and `q-` fields, generously
-_DISPOSITION = "response-content-disposition"
 
 
 class Order(NamedTuple):
@@ -210,12 +209,12 @@ class Route:
     def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
         if ask.filename is None:
             return operation.params.accept(ask.params, claims)
-        if _DISPOSITION in ask.params:
-            raise invalid("filename", f"stands for params.{_DISPOSITION}, which was given too")
+        if DISPOSITION in ask.params:
+            raise invalid("filename", f"stands for params.{DISPOSITION}, which was given too")
         disposition = attachment(ask.filename)
-        if _DISPOSITION in operation.params.rules:
-            return operation.params.accept({**ask.params, _DISPOSITION: disposition}, claims)
-        return {**operation.params.accept(ask.params, claims), _DISPOSITION: disposition}
+        if DISPOSITION in operation.params.rules:
+            return operation.params.accept({**ask.params, DISPOSITION: disposition}, claims)
+        return {**operation.params.accept(ask.params, claims), DISPOSITION: disposition}
 
     def _expires_in(self, ask: Ask) -> int:
         expires = self.document.expires

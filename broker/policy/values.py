@@ -14,6 +14,9 @@ from broker.policy.templates import Claim, Literal, Part, ProvenClaims
 
 META_PREFIX = "x-cos-meta-"
 VALUE_BYTES = 1024
+DISPOSITION = "response-content-disposition"
+# A disposition that has browsers save an object as a file, and never show it.
+ATTACHMENT = re.compile(r"attachment(?:\s*;.*)?", re.IGNORECASE)
 _META_NAME = re.compile(r"x-cos-meta-[a-z0-9-]{1,64}")
 # Any other byte arrives differently through different clients, and a space at an end does not arrive at all.
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")

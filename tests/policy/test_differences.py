@@ -560,6 +560,23 @@ CASES: dict[str, Case] = {
             )
         ],
     ),
+    "no attachment at all": (
+        "read",
+        {"params.response-content-disposition": {"const": "Attachment ; filename=a"}},
+        {"params.response-content-disposition": {"const": "attachmentx"}},
+        [
+            (
+                'widens: params.response-content-disposition: {"const": "Attachment ; filename=a"} -> '
+                '{"const": "attachmentx"}: browsers may show objects'
+            )
+        ],
+        [
+            (
+                'narrows: params.response-content-disposition: {"const": "attachmentx"} -> '
+                '{"const": "Attachment ; filename=a"}: browsers save objects as files'
+            )
+        ],
+    ),
     "const added": (
         "upload",
         {},
