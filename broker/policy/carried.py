@@ -155,5 +155,5 @@ CHECKS: tuple[Check, ...] = (
     (frozenset(), _params),
     (frozenset({"vends", "methods", "params"}), _used_params),
     (frozenset({"key", "params", "credential"}), _open_params),
-    (frozenset({"content", "headers"}), _active_types),
+    (frozenset({"vends", "methods", "content", "headers", "params"}), _active_types),
 )

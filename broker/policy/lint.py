@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from broker.policy import operations
-from broker.policy.document import PolicyDocument
+from broker.policy.document import PolicyDocument, ValueRule
 from broker.policy.reach import scope_name
 from broker.policy.templates import Template
-from broker.policy.values import ATTACHMENT
+from broker.policy.values import ATTACHMENT, DISPOSITION
 
 # Types that a browser runs scripts from, if an object of them is opened from the bucket's domain, and whatever else
 # ends in `+xml`: https://github.com/BlackFan/content-type-research/blob/master/XSS.md
@@ -27,7 +27,6 @@ _OTHER_XML = re.compile(r"[^/]+/[^/]*\+xml")
 # What browsers end a type at; several in one value stand beside each other, and the last may count.
 _TYPE_ENDS = re.compile(r"[,;( \t]+")
 _LONG_SECONDS = 3600
-_REMEDY = 'add the header "Content-Disposition": {"const": "attachment"}'
 
 
 def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
@@ -45,8 +44,7 @@ def shared_writes(document: PolicyDocument, template: Template) -> Iterator[tupl
 
 def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
     """(field, message) of types that browsers execute, unless they are always saved as files."""
-    disposition = operations.declared(document.headers, "content-disposition")
-    if disposition is not None and ATTACHMENT.fullmatch(disposition.const or ""):
+    if not (remedy := _remedy(document)):
         return
     types = (document.content and document.content.types) or []
     declared = [(f"content.types[{index}]", one) for index, one in enumerate(types)]
@@ -55,15 +53,32 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
             if rule.pattern is not None or "{principal." in (rule.const or ""):
                 yield (
                     f"headers.{name}",
-                    f"may admit types that browsers execute: list types in content.types, or {_REMEDY}",
+                    f"may admit types that browsers execute: list types in content.types, or {remedy}",
                 )
             declared += [(f"headers.{name}", one) for one in rule.enum or [rule.const or ""]]
     for field, one in declared:
         if active := _active(one):
             yield (
                 field,
-                f"{one!r} admits {' and '.join(active)}, which browsers execute: name the types you need, or {_REMEDY}",
+                f"{one!r} admits {' and '.join(active)}, which browsers execute: name the types you need, or {remedy}",
             )
+
+
+def _remedy(document: PolicyDocument) -> str:
+    """What has the objects of a route saved as files, whoever opens them; empty if it is there."""
+    if operations.CREDENTIALS in document.vends:
+        return "vend URLs: keys are held to no attachment"
+    lacking = []
+    if not _attached(operations.declared(document.headers, "content-disposition")):
+        lacking.append('the header "Content-Disposition": {"const": "attachment"}')
+    # A URL that does not sign this parameter is good with `inline` added to it, which overrules what is stored.
+    if "GET" in operations.all_methods(document) and not _attached(operations.declared(document.params, DISPOSITION)):
+        lacking.append(f'the parameter "{DISPOSITION}": {{"const": "attachment"}}')
+    return f"add {' and '.join(lacking)}" if lacking else ""
+
+
+def _attached(rule: ValueRule | None) -> bool:
+    return rule is not None and ATTACHMENT.fullmatch(rule.const or "") is not None
 
 
 def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 from broker.policy import lint
 
 ATTACHED = {"Content-Disposition": {"const": "attachment"}}
+READ_ATTACHED = {"response-content-disposition": {"const": "attachment"}}
 
 
 class TestErrors:
@@ -70,6 +71,47 @@ class TestErrors:
             "headers": {"content-disposition": {"const": 'Attachment; filename="a"'}},
         }
         assert problems(policy("upload", good)) == {}
+
+    @pytest.mark.parametrize(
+        "reading",
+        [
+            {"methods": ["PUT", "GET"]},
+            {"methods": ["PUT", "GET"], "vends": ["signature"]},
+            {"vends": ["url", "download-url"]},
+            {"methods": ["GET"], "vends": ["url", "form"]},
+            {"methods": ..., "vends": ["multipart", "download-url"]},
+        ],
+    )
+    def test_attachment_that_is_read(self, policy, problems, reading):
+        """Where the route reads, too, its URLs must sign the disposition, or the holder adds `inline`."""
+        active = {**reading, "key": "a/{principal.sub}/{ext}", "content.types": ["text/html"]}
+        found = problems(policy("upload", {**active, "headers": ATTACHED}))
+        assert list(found) == ["content.types[0]"]
+        assert found["content.types[0]"].endswith(
+            'or add the parameter "response-content-disposition": {"const": "attachment"}'
+        )
+        neither = problems(policy("upload", active))["content.types[0]"]
+        assert '"Content-Disposition": {"const": "attachment"} and the parameter' in neither
+        assert problems(policy("upload", {**active, "headers": ATTACHED, "params": READ_ATTACHED})) == {}
+
+    @pytest.mark.parametrize("rule", [{"const": "inline"}, {"enum": ["attachment"]}, {"pattern": "attachment.*"}])
+    def test_parameter_that_does_not_protect(self, policy, problems, rule):
+        """Only a constant attachment is always signed."""
+        active = {"methods": ["PUT", "GET"], "key": "a/{principal.sub}/{ext}", "content.types": ["text/html"]}
+        params = {"response-content-disposition": rule}
+        assert list(problems(policy("upload", {**active, "headers": ATTACHED, "params": params}))) == [
+            "content.types[0]"
+        ]
+
+    @pytest.mark.parametrize("methods", [["PUT"], ["PUT", "GET"]])
+    def test_active_type_with_keys(self, policy, problems, methods):
+        """Nothing excuses a type where keys are handed out: whoever has them sends what headers they like."""
+        active = {"methods": methods, "content": {"types": ["text/html"]}}
+        for more in ({}, {"headers": ATTACHED, "params": READ_ATTACHED}):
+            assert problems(policy("keys", {**active, **more}))["content.types[0]"].endswith(
+                "or vend URLs: keys are held to no attachment"
+            )
+        assert problems(policy("keys", {**active, "content": {"types": ["text/plain"]}})) == {}
 
     @pytest.mark.parametrize(
         "rule",

@@ -71,6 +71,26 @@ def test_storage_class(open_with):
         assert use(grant, b"x", **{"x-cos-storage-class": "ARCHIVE"})[0] == archive
 
 
+def test_page_that_is_read(open_with):
+    """A page is saved as a file: whoever has a URL that reads it cannot have it shown."""
+    attached = {"const": "attachment"}
+    pages = {
+        "methods": ["PUT", "GET"],
+        "content": {"types": ["text/html"]},
+        "headers": {"Content-Disposition": attached},
+        "params": {"response-content-disposition": attached},
+    }
+    door = open_with(WRITE, pages)
+    put = door.grant("r/url", {**ASK, "method": "PUT", "headers": {"Content-Type": "text/html"}})
+    assert use(put, b"<script>")[0] == 200
+    get = door.grant("r/url", {**ASK, "method": "GET"})
+    assert use(get)[1]["content-disposition"] == "attachment"
+    inline = get["url"].replace("response-content-disposition=attachment", "response-content-disposition=inline")
+    assert inline != get["url"]
+    assert use({**get, "url": inline})[0] == 403
+    assert use({**get, "url": f"{get['url']}&response-content-disposition=inline"})[0] == 400
+
+
 def test_window(open_with, clock):
     """Within a window equal asks get equal bytes, which COS serves, with leave to keep the object."""
     clock.now = clock.now // 600 * 600 + 1
