@@ -111,6 +111,10 @@ def _active_types(document: PolicyDocument, template: Template, limits: Limits) 
     yield from lint.active_types(document)
 
 
+def _active_readings(document: PolicyDocument, template: Template, limits: Limits) -> Found:
+    yield from lint.active_readings(document)
+
+
 def _spelling(name: str) -> str:
     # Other spellings would slip past what the broker and CAM know these by.
     lower = name.lower()
@@ -156,4 +160,5 @@ CHECKS: tuple[Check, ...] = (
     (frozenset({"vends", "methods", "params"}), _used_params),
     (frozenset({"key", "params", "credential"}), _open_params),
     (frozenset({"vends", "methods", "content", "headers", "params"}), _active_types),
+    (frozenset({"vends", "methods", "params"}), _active_readings),
 )

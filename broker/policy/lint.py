@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from broker.patterns import Pattern
 from broker.policy import operations
 from broker.policy.document import PolicyDocument, ValueRule
 from broker.policy.reach import scope_name
@@ -26,6 +27,13 @@ _ACTIVE_TYPES = (
 _OTHER_XML = re.compile(r"[^/]+/[^/]*\+xml")
 # What browsers end a type at; several in one value stand beside each other, and the last may count.
 _TYPE_ENDS = re.compile(r"[,;( \t]+")
+# What a pattern must not match, since a browser executes it. More than these cannot be told of a pattern.
+_ACTIVE_SPELLINGS = [
+    spelled(active)
+    for spelled in (str, str.upper, "{};charset=utf-8".format, "{}; charset=utf-8".format, "image/png, {}".format)
+    for active in (*_ACTIVE_TYPES, "application/rss+xml")
+]
+_PARAMETER = f'the parameter "{DISPOSITION}": {{"const": "attachment"}}'
 _LONG_SECONDS = 3600
 
 
@@ -64,6 +72,28 @@ def active_types(document: PolicyDocument) -> Iterator[tuple[str, str]]:
             )
 
 
+def active_readings(document: PolicyDocument) -> Iterator[tuple[str, str]]:
+    """(field, message) of types that objects are read as and browsers execute, unless they are saved as files."""
+    rule = operations.declared(document.params, "response-content-type")
+    if rule is None or "GET" not in operations.all_methods(document):
+        return
+    if _attached(operations.declared(document.params, DISPOSITION)):
+        return
+    declared = rule.enum or [rule.const or ""]
+    if rule.pattern is not None:
+        pattern = Pattern(rule.pattern)
+        declared = [spelling for spelling in _ACTIVE_SPELLINGS if pattern.matches(spelling)][:1]
+    for one in declared:
+        if _active(one):
+            yield (
+                "params.response-content-type",
+                (
+                    f"admits {one!r}, which browsers execute, whatever it was uploaded as: name the types you need, "
+                    f"or add {_PARAMETER}"
+                ),
+            )
+
+
 def _remedy(document: PolicyDocument) -> str:
     """What has the objects of a route saved as files, whoever opens them; empty if it is there."""
     if operations.CREDENTIALS in document.vends:
@@ -73,7 +103,7 @@ def _remedy(document: PolicyDocument) -> str:
         lacking.append('the header "Content-Disposition": {"const": "attachment"}')
     # A URL that does not sign this parameter is good with `inline` added to it, which overrules what is stored.
     if "GET" in operations.all_methods(document) and not _attached(operations.declared(document.params, DISPOSITION)):
-        lacking.append(f'the parameter "{DISPOSITION}": {{"const": "attachment"}}')
+        lacking.append(_PARAMETER)
     return f"add {' and '.join(lacking)}" if lacking else ""
 
 

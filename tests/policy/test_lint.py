@@ -132,6 +132,52 @@ class TestErrors:
         assert problems(policy("upload", {"content": ..., "headers": {**headers, **ATTACHED}})) == {}
         assert problems(policy("upload", {"content": ..., "headers": {"Content-Type": {"enum": ["image/png"]}}})) == {}
 
+    @pytest.mark.parametrize(
+        ("rule", "active"),
+        [
+            ({"enum": ["text/plain", "text/html"]}, "text/html"),
+            ({"const": "image/svg+xml"}, "image/svg+xml"),
+            ({"const": "Application/Atom+XML; charset=utf-8"}, "application/atom+xml"),
+            ({"enum": ["text/plain, text/xml"]}, "text/xml"),
+            ({"pattern": ".*"}, "text/html"),
+            ({"pattern": "[a-z]+/[a-z]+"}, "text/html"),
+            ({"pattern": "TEXT/[A-Z]+"}, "text/html"),
+            ({"pattern": "image/.+"}, "image/svg+xml"),
+            ({"pattern": "text/xsl;charset=.*"}, "text/xsl"),
+            ({"pattern": "text/xsl; charset=.*"}, "text/xsl"),
+            ({"pattern": "application/[a-z]+\\+xml"}, "application/xhtml+xml"),
+            ({"pattern": "image/png.*"}, "text/html"),
+        ],
+    )
+    @pytest.mark.parametrize("base", ["read", "download"])
+    def test_active_type_to_read_as(self, policy, problems, base, rule, active):
+        """No URL turns what was uploaded as something else into a page, except as an attachment."""
+        params, scope = {"response-content-type": rule}, {"credential": {"scope": "object"}}
+        found = problems(policy(base, {"params": params, **scope}))
+        assert list(found) == ["params.response-content-type"]
+        assert active in found["params.response-content-type"].lower()
+        assert problems(policy(base, {"params": {**params, **READ_ATTACHED}, **scope})) == {}
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {"const": "application/pdf"},
+            {"enum": ["image/png", "text/plain; charset=utf-8"]},
+            {"pattern": "image/(png|jpeg)"},
+            {"pattern": "text/plain; charset=[a-z0-9-]+"},
+        ],
+    )
+    def test_passive_type_to_read_as(self, policy, problems, rule):
+        """Other types need no disposition."""
+        changes = {"params": {"response-content-type": rule}, "credential": {"scope": "object"}}
+        assert problems(policy("read", changes)) == {}
+
+    def test_type_that_nothing_reads_as(self, policy, problems):
+        """Where nothing is read, the parameter means nothing."""
+        params = {"params": {"response-content-type": {"const": "text/html"}}}
+        assert "params.response-content-type" in problems(policy("read", params))
+        assert problems(policy("read", {**params, "methods": ["HEAD"]})) == {}
+
     @pytest.mark.parametrize("methods", [["PUT"], ["DELETE"], ["POST"], ["GET", "DELETE"]])
     def test_shared_writes(self, policy, problems, methods):
         """Writing with one credential for all principals has to be said; reading with one has not."""
