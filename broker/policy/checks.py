@@ -17,6 +17,8 @@ from broker.policy.templates import Claim, Date, Input, Literal, Template, Uuid
 # A credential must serve its longest ask for three quarters of its life, and 120 s more to renew it in.
 _RENEWAL_SECONDS = 120
 _ASSUME_ROLE_SECONDS = 43_200
+# Forms carry headers as fields, and of a multipart upload only the first request has them.
+_BARE = {"form", "multipart"}
 _USERS_OF_METHODS = ("url", "signature", operations.CREDENTIALS)
 
 
@@ -216,6 +218,12 @@ def _conditions(document: PolicyDocument, template: Template, limits: Limits) ->
         if STORAGE_CLASS in keys and not methods <= {"PUT", "POST"}:
             got = ", ".join(sorted(methods))
             yield f"condition.{operator}.{STORAGE_CLASS}", f"fits uploads alone, and this route has {got}"
+        if STORAGE_CLASS in keys and operator == "string_equal" and (bare := _BARE & set(document.vends)):
+            yield (
+                f"condition.{operator}.{STORAGE_CLASS}",
+                f"wants the header on every request, which those of {' and '.join(sorted(bare))} never carry: "
+                "string_equal_if_exist fits them",
+            )
 
 
 def _role(document: PolicyDocument, template: Template, limits: Limits) -> Found:

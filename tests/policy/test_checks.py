@@ -730,6 +730,24 @@ VENDS = [
         "has HEAD, PUT",
         {**condition("string_equal", "cos:x-cos-storage-class", "STANDARD"), "methods": ["PUT", "POST"]},
     ),
+    *(
+        Mistake(
+            "upload",
+            {**condition("string_equal", "cos:x-cos-storage-class", "STANDARD"), "vends": vends, "methods": methods},
+            "condition.string_equal.cos:x-cos-storage-class",
+            words,
+            {
+                **condition("string_equal_if_exist", "cos:x-cos-storage-class", "STANDARD"),
+                "vends": vends,
+                "methods": methods,
+            },
+        )
+        for vends, methods, words in (
+            (["form"], ..., "of form never carry"),
+            (["multipart"], ..., "of multipart never carry"),
+            (["url", "form", "multipart"], ["PUT"], "of form and multipart never carry"),
+        )
+    ),
     Mistake(
         "keys",
         header("Cache-Control", const="a"),
