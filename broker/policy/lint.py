@@ -113,8 +113,11 @@ def _attached(rule: ValueRule | None) -> bool:
 
 def warnings(document: PolicyDocument, template: Template) -> Iterator[tuple[str, str]]:
     """(field, message) of what deserves a second look."""
-    if {"PUT", "form", "multipart"} & set(operations.written_with(document)):
-        content = document.content
+    content, written = document.content, set(operations.written_with(document))
+    if "POST" in written:
+        size = "" if content is not None and content.max_bytes is not None else " and size"
+        yield "methods", f"POST uploads of any type{size} are allowed, also over existing objects: form has limits"
+    if {"PUT", "form", "multipart"} & written:
         if content is None or content.types is None:
             yield "content.types", "uploads of any type are allowed"
         if content is None or content.max_bytes is None:

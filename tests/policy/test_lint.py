@@ -210,6 +210,13 @@ class TestWarnings:
                 {"vends": ["multipart"], "methods": ..., "content": ...},
                 {"content.types", "content.max_bytes", "headers.x-cos-forbid-overwrite"},
             ),
+            ("read", {"methods": ["POST"]}, {"methods"}),
+            ("read", {"methods": ["DELETE"]}, set()),
+            (
+                "upload",
+                {"methods": ["PUT", "POST"], "headers": {"x-cos-forbid-overwrite": {"const": "true"}}},
+                {"methods"},
+            ),
             ("upload", {}, {"headers.x-cos-forbid-overwrite"}),
             ("upload", {"headers": {"x-cos-forbid-overwrite": {"const": "true"}}}, set()),
             ("upload", {"headers": {"X-Cos-Forbid-Overwrite": {"const": "true"}}}, set()),
@@ -238,3 +245,11 @@ class TestWarnings:
         assert problems(policy(base, changes)) == {}
         loaded = route(base, changes)
         assert {field for field, _ in lint.warnings(loaded.document, loaded.template)} == fields
+
+    @pytest.mark.parametrize(
+        ("content", "words"), [({"max_bytes": 1}, "any type are"), ({"types": ["image/png"]}, "any type and size are")]
+    )
+    def test_bare_post(self, route, content, words):
+        """Of what limits an upload, a bare POST heeds the length alone."""
+        loaded = route("upload", {"methods": ["PUT", "POST"], "content": content})
+        assert words in dict(lint.warnings(loaded.document, loaded.template))["methods"]
