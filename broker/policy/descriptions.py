@@ -11,13 +11,13 @@ from broker.policy.routes import Route
 
 
 def describe(route: Route) -> dict[str, Any]:
-    """What a caller needs to know to ask a route."""
+    """What a caller needs to know to ask a route. Its `methods` are none where each vend has its own."""
     document = route.document
     return {
         "route": route.name,
         "description": document.description,
         "vends": document.vends,
-        "methods": document.methods or ["GET"],
+        "methods": document.methods or (["GET"] if "download-url" in document.vends else []),
         "inputs": {name: _input(rule) for name, rule in document.inputs.items()},
         "content": _content(document),
         "headers": {name: _stated(rule) for name, rule in document.headers.items()},

@@ -280,6 +280,12 @@ class TestRoutes:
             "expires": {"default_seconds": 300, "max_seconds": 900},
         }
 
+    def test_routes_without_methods(self, door):
+        """Where the file names no methods, a download is a GET, and forms, parts and confirmations have none."""
+        routes = {route["route"]: route for route in door.client.get("/v1", headers=door.bearer()).json["routes"]}
+        assert routes["avatar-download"]["methods"] == ["GET"]
+        assert (routes["videos"]["vends"], routes["videos"]["methods"]) == (["multipart", "form", "confirm"], [])
+
     def test_routes_of_others(self, door):
         """A principal without a claim does not see the routes that want it."""
         answer = door.client.get("/v1", headers=door.bearer(scope="nothing", role="guest"))
