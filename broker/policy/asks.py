@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from broker.cos.requests import METHODS
@@ -66,14 +66,23 @@ STEPS: Mapping[str, set[str]] = {
 }
 
 
-def _expected(message: str) -> PydanticCustomError:
-    return PydanticCustomError("expected", "{message}", {"message": message})
+def _expected(message: str, **more: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "{message}", {"message": message, **more})
 
 
 def _upload_id(value: str) -> str:
     if not _UPLOAD_ID.fullmatch(value):
         raise _expected("must be what COS gave at initiate: 1 to 512 printable ASCII characters")
     return value
+
+
+def _instead_of_key(value: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+    if value is not None and info.data.get("key") is not None:
+        raise _expected("must be left out where inputs are given, got both", field="key")
+    return value
+
+
+_Inputs = Annotated[dict[str, str] | None, AfterValidator(_instead_of_key)]  # stands after `key` in a model
 
 
 class _Ask(BaseModel):
@@ -87,7 +96,7 @@ class SigningAsk(_Ask):
 
     method: Method | None = None
     key: str | None = None
-    inputs: dict[str, str] | None = None
+    inputs: _Inputs = None
     headers: dict[str, str] = Field(default_factory=dict)
     params: dict[str, str] = Field(default_factory=dict)
     expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
@@ -103,7 +112,7 @@ class FormAsk(_Ask):
     """What `form` takes."""
 
     key: str | None = None
-    inputs: dict[str, str] | None = None
+    inputs: _Inputs = None
     headers: dict[str, str] = Field(default_factory=dict)
     expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
 
@@ -215,7 +224,8 @@ def parse_named_ask(unverified: Any, legal: Collection[str] = tuple(ASKS)) -> As
 
 
 def _path(details: ErrorDetails) -> str:
-    return ".".join(named(str(part)) for part in details["loc"] if part != "[key]")
+    told = details.get("ctx", {}).get("field")
+    return told or ".".join(named(str(part)) for part in details["loc"] if part != "[key]")
 
 
 def _message(details: ErrorDetails, model: type[BaseModel]) -> str:

@@ -23,8 +23,6 @@ class Keys:
     def key(self, ask: Ask, operation: Operation, claims: ProvenClaims, now: int) -> str:
         """The key an ask is about. Raises InvalidRequest or Refused."""
         if ask.key is not None:
-            if ask.inputs is not None:
-                raise invalid("key", "must be left out where inputs are given, got both")
             return self._bucket(ask.key) if self.template.text == BUCKET else self._given(ask.key, operation, claims)
         if self.template.generated and operation.name not in requests.MAKES_KEYS:
             form = self.template.text

@@ -251,12 +251,6 @@ class TestKeys:
         assert refused(fixed, key="f/b.txt") == ("key_not_allowed", ["key"])
         assert refused(fixed, inputs={"x": "y"}) == ("input_not_allowed", ["inputs.x"])
 
-    def test_key_and_inputs(self, route, order, refused):
-        """A key and inputs exclude each other, whoever asks."""
-        for inputs in ({"name": "b"}, {}):
-            assert refused(route("read"), key="files/u1/a", inputs=inputs) == ("invalid_request", ["key"])
-        assert order(route("read"), key="files/u1/a")
-
     def test_long_name(self, route, refused):
         """The name of an input that is none is told, cut and escaped."""
         code, fields = refused(route("read"), inputs={"name": "a", "x\n" * 500: "b"})

@@ -42,6 +42,7 @@ STEPS: dict[str, tuple[Callable[[Asked], Any], str]] = {
     "media type": (lambda asked: setattr(asked, "content_type", "text/plain"), "unsupported_media_type"),
     "JSON": (lambda asked: setattr(asked, "tail", b"}" + asked.tail), "malformed_json"),
     "shape": (lambda asked: asked.ask.update(unknown=1), "invalid_request"),
+    "key and inputs": (lambda asked: asked.ask.update(key="x"), "invalid_request"),
     "vend": (lambda asked: setattr(asked, "vend", "download-url"), "vend_not_allowed"),
     "method": (lambda asked: asked.ask.update(method="DELETE"), "method_not_allowed_by_policy"),
     "bucket": (lambda asked: asked.ask.update(bucket="other-1250000000"), "bucket_not_allowed"),

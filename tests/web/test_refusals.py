@@ -261,6 +261,17 @@ SHAPES = {
     "unknown member": ("avatars/url", avatar(Key="x"), AVATAR, ["Key"], ["Key", "key"]),
     "filename of an upload": ("avatars/url", avatar(filename="x"), AVATAR, ["filename"], ["filename"]),
     "key with inputs": ("avatars/url", avatar(key=f"avatars/u1/{UUID}.png"), AVATAR, ["key"], ["key", "inputs"]),
+    "key with inputs, more": ("avatars/url", avatar(key="x", expires_in=0), AVATAR, ["key", "expires_in"], ["1 more"]),
+    "key with no inputs": ("avatars/url", {**AVATAR, "key": "x", "inputs": {}}, AVATAR, ["key"], ["got both"]),
+    "key with inputs of a form": (
+        "videos/form", {"inputs": {"ext": "mp4"}, "key": "x"},
+        {"inputs": {"ext": "mp4"}, "key": None, "headers": {"Content-Type": "video/mp4"}}, ["key"], ["got both"],
+    ),
+    "key with inputs of a step": (
+        "videos/multipart", {"step": "abort", "inputs": {"ext": "mp4"}, "key": "x", "upload_id": "u"},
+        {"step": "initiate", "inputs": {"ext": "mp4"}, "headers": {"Content-Type": "video/mp4"}, "size": 1}, ["key"],
+        ["got both"],
+    ),
     "no object": ("avatars/url", [AVATAR], AVATAR, [""], ["object"]),
     "text": ("avatars/url", "x", AVATAR, [""], ["object"]),
     "inputs as list": ("avatars/url", avatar(inputs=["png"]), AVATAR, ["inputs"], ["object of strings", "a list"]),
