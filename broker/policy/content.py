@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.cos import requests
@@ -12,6 +12,15 @@ from broker.policy.document import PolicyDocument
 
 _TYPE, _LENGTH = "Content-Type", "Content-Length"
 _LENGTH_DIGITS = re.compile(r"0|[1-9][0-9]{0,39}")
+
+Flaw = tuple[str, FieldError]  # (code, what is wrong)
+
+
+def refuse(flaws: Sequence[Flaw]) -> None:
+    """Refuse with the code of the first, telling all; nothing if there are none. Raises Refused."""
+    if flaws:
+        errors = [error for _, error in flaws]
+        raise Refused(flaws[0][0], summary(errors), errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +32,18 @@ class ContentLimits:
     types: tuple[str, ...]
     max_bytes: int
 
-    def accept(self, asked: Mapping[str, str], *, length: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    def accept(
+        self, asked: Mapping[str, str], *, length: bool = True, sized: Sequence[Flaw] = ()
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """(the headers governed here, all others) of an ask's headers. Raises Refused.
 
-        Without `length` only the type is: forms and multipart uploads bind theirs otherwise.
+        Without `length` only the type is: forms and multipart uploads bind theirs otherwise; what is wrong with the
+        latter's is `sized`.
         """
         names = self.names if length else self.names_without_length
         governed: dict[str, str] = {}
         others: dict[str, str] = {}
-        problems: list[tuple[str, FieldError]] = []
+        problems: list[Flaw] = []
         for name, value in asked.items():
             own = names.get(name.lower())
             if own is None:
@@ -44,9 +56,7 @@ class ContentLimits:
             found = self._problem(own, governed.get(own))
             if found is not None:
                 problems.append(found)
-        if problems:
-            errors = [error for _, error in problems]
-            raise Refused(problems[0][0], summary(errors), errors)
+        refuse([*problems, *sized])
         return governed, others
 
     def problems(self, content_type: str, content_length: int) -> tuple[str, ...]:
@@ -58,7 +68,7 @@ class ContentLimits:
             found.append("content_too_large")
         return tuple(found)
 
-    def _problem(self, name: str, value: str | None) -> tuple[str, FieldError] | None:
+    def _problem(self, name: str, value: str | None) -> Flaw | None:
         if value is None:
             return "header_required", FieldError(f"headers.{name}", f"is required: {self._limit(name)}")
         if name == _TYPE:

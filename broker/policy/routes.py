@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from broker.identity.principals import Principal
 from broker.policy import notation, operations
 from broker.policy.admission import Admission, compile_admission
 from broker.policy.asks import NOTHING, Ask
-from broker.policy.content import ContentLimits, compile_content
+from broker.policy.content import ContentLimits, Flaw, compile_content, refuse
 from broker.policy.document import PolicyDocument
 from broker.policy.keys import Keys, invalid, refused_key
 from broker.policy.limits import Limits
@@ -25,7 +25,7 @@ from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_of, scope_name
 from broker.policy.sizes import URL_BYTES
 from broker.policy.templates import Literal, ProvenClaims, Template
-from broker.policy.uploads import Step, form, step
+from broker.policy.uploads import Step, form, size_flaws, step
 from broker.policy.values import DISPOSITION, attachment
 from broker.rates import Rate
 
@@ -131,11 +131,12 @@ class Route:
         endpoint, host = self.endpoint.base_url, {"Host": self.endpoint.host}
         if ask.vend == "confirm":
             return self._order(ask, operation, claims, key, signing.Request("HEAD", endpoint, key, host, {}))
-        headers = self._headers(ask, operation, claims)
+        headers = self._headers(ask, operation, claims, size_flaws(ask.size, self.document.content))
         if ask.vend == "form":
             return self._order(ask, operation, claims, key, form=form(self.document, key, headers), base_url=endpoint)
         object_ = signing.Request("", endpoint, key, host, {})
         signed = step(ask, self.document.content, object_, headers)
+        self._expires_in(ask)
         _check_expected_length(signed.requests[-1].request)  # of parts the last has the longest number
         return self._order(ask, operation, claims, key, step=signed)
 
@@ -200,10 +201,13 @@ class Route:
             message = f"must be {self.document.bucket} or left out, got {quoted(ask.bucket)}"
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
-    def _headers(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
+    def _headers(
+        self, ask: Ask, operation: Operation, claims: ProvenClaims, sized: Sequence[Flaw] = ()
+    ) -> dict[str, str]:
         if operation.name not in requests.MAKES_KEYS or not self.content.names:
+            refuse(sized)
             return operation.headers.accept(ask.headers, claims)
-        governed, others = self.content.accept(ask.headers, length=operation.name == "put")
+        governed, others = self.content.accept(ask.headers, length=operation.name == "put", sized=sized)
         return governed | operation.headers.accept(others, claims)
 
     def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:

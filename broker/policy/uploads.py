@@ -8,8 +8,9 @@ from typing import NamedTuple
 from broker.cos import requests
 from broker.cos.forms import Form
 from broker.cos.signing import Request
-from broker.errors import FieldError, InvalidRequest, Refused
+from broker.errors import FieldError, InvalidRequest
 from broker.policy.asks import PARTS, Ask
+from broker.policy.content import Flaw
 from broker.policy.document import Content, PolicyDocument
 
 _PART_BYTES = 8 * 2**20  # on routes without `content`
@@ -43,12 +44,11 @@ def form(document: PolicyDocument, key: str, headers: Mapping[str, str]) -> Form
 
 
 def step(ask: Ask, content: Content | None, object_: Request, headers: Mapping[str, str]) -> Step:
-    """What the client sends in the step that is asked for. Raises Refused or InvalidRequest.
+    """What the client sends in the step that is asked for. Raises InvalidRequest.
 
     `object_` is a request to the object, still without method; `headers` are those that the policy has this step carry.
     """
     part_bytes = content.part_bytes if content else _PART_BYTES
-    _check_size(ask.size, content)
     found = tuple(_requests(ask, object_, headers, part_bytes))
     return Step(ask.step or "", object_.key, found, part_bytes)
 
@@ -59,13 +59,12 @@ def largest_upload(content: Content | None) -> int:
     return min((content.max_bytes if content else None) or most, most)
 
 
-def _check_size(size: int | None, content: Content | None) -> None:
-    if size is None:
-        return
+def size_flaws(size: int | None, content: Content | None) -> list[Flaw]:
+    """(code, what is wrong) with the declared length of a multipart upload, if one is declared."""
     most = largest_upload(content)
-    if size > most:
-        message = f"must be at most {most} bytes, got {size}"
-        raise Refused("content_too_large", f"size {message}", [FieldError("size", message)])
+    if size is None or size <= most:
+        return []
+    return [("content_too_large", FieldError("size", f"must be at most {most} bytes, got {size}"))]
 
 
 def _requests(ask: Ask, object_: Request, headers: Mapping[str, str], part_bytes: int) -> Iterator[PartRequest]:

@@ -12,9 +12,18 @@ from typing import Any
 import pytest
 
 from broker.emulator.faults import Fault
+from tests.conftest import BUCKET
 from tests.web.conftest import Door
 
 RATE = 3
+LOOSE = {
+    "vends": ["multipart"],
+    "bucket": BUCKET,
+    "region": "ap-guangzhou",
+    "key": "loose/{principal.sub}/{name}",
+    "inputs": {"name": {}},
+    "headers": {"x-cos-meta-*": {"pattern": "[a-z]+"}},
+}
 ASK = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 
 
@@ -79,10 +88,11 @@ def code_of(door: Any, *steps: str) -> str:
 
 @pytest.fixture
 def door(open_door: Callable[..., Door], policies: Path, tmp_path: Path) -> Door:
-    """A broker that signs so many requests for each who uploads avatars."""
+    """A broker that signs so many requests for each who uploads avatars, and has a route of loose uploads."""
     folder = shutil.copytree(policies, tmp_path / "policies")
     avatars = json.loads((folder / "avatars.json").read_text())
     (folder / "avatars.json").write_text(json.dumps({**avatars, "rate": f"{RATE}/hour"}))
+    (folder / "loose.json").write_text(json.dumps(LOOSE))
     return open_door(BROKER_POLICIES=str(folder))
 
 
@@ -118,6 +128,50 @@ class TestLengthOfTheUrl:
         assert door.ask("wide/url", LONG).json["code"] == "url_too_long"
         assert door.sts_calls() == 0
         assert door.ask("wide/url", {"inputs": {"name": "a"}}).json["code"] == "sts_refused"
+
+
+CLIP = {"step": "initiate", "inputs": {"ext": "mp4"}, "size": 1, "headers": {"Content-Type": "video/mp4"}}
+# In the contract's order; what uploads in parts declare as their size is part of the content.
+FAULTS: dict[str, dict[str, Any]] = {
+    "input_not_allowed": {"inputs": {"ext": "exe"}},
+    "content_too_large": {"size": 2**31 + 1},
+    "header_not_allowed": {"headers": {"Content-Type": "video/mp4", "X-Other": "1"}},
+    "expires_too_long": {"expires_in": 3601},
+}
+
+
+class TestMultipart:
+    """Uploads in parts, which declare their size beside the headers."""
+
+    @pytest.mark.parametrize("first", FAULTS)
+    def test_two_faults(self, door, first):
+        """Of two faults the one that comes first in the contract is told."""
+        names = list(FAULTS)
+        for later in names[names.index(first) :]:
+            ask = {**CLIP, **FAULTS[later], **FAULTS[first]}
+            assert door.ask("videos/multipart", ask).json["code"] == first
+        assert door.sts_calls() == 0
+
+    def test_type_and_size(self, door):
+        """What is wrong with both is told at once."""
+        ask = {**CLIP, "size": 2**31 + 1, "headers": {"Content-Type": "text/html"}}
+        problem = door.ask("videos/multipart", ask).json
+        assert problem["code"] == "content_type_not_allowed"
+        assert [error["field"] for error in problem["errors"]] == ["headers.Content-Type", "size"]
+
+    def test_size_of_any_type(self, door):
+        """Where the policy lists no types, the size is told before the headers, too."""
+        ask = {"step": "initiate", "inputs": {"name": "a"}, "size": 80_000 * 2**20 + 1, "headers": {"X-Other": "1"}}
+        assert door.ask("loose/multipart", ask).json["code"] == "content_too_large"
+        assert door.ask("loose/multipart", {**ask, "size": 1}).json["code"] == "header_not_allowed"
+
+    def test_length_of_the_url(self, door):
+        """A lifetime that is too long is told before the URL is, and that before STS is asked."""
+        headers = {f"x-cos-meta-{number:064}": "a" for number in range(100)}
+        ask = {"step": "initiate", "inputs": {"name": "a"}, "size": 1, "headers": headers}
+        assert door.ask("loose/multipart", {**ask, "expires_in": 901}).json["code"] == "expires_too_long"
+        assert door.ask("loose/multipart", {**ask, "expires_in": 900}).json["code"] == "url_too_long"
+        assert door.sts_calls() == 0
 
 
 PATHS = [
