@@ -44,7 +44,7 @@ def form(document: PolicyDocument, key: str, headers: Mapping[str, str]) -> Form
 
 
 def step(ask: Ask, content: Content | None, object_: Request, headers: Mapping[str, str]) -> Step:
-    """What the client sends in the step that is asked for. Raises InvalidRequest.
+    """What the client sends in the step that is asked for. Raises InvalidRequest, and ValueError if it is none.
 
     `object_` is a request to the object, still without method; `headers` are those that the policy has this step carry.
     """
@@ -77,8 +77,10 @@ def _requests(ask: Ask, object_: Request, headers: Mapping[str, str], part_bytes
         yield _request(object_, "GET", {}, upload)
     elif ask.step == "complete":
         yield _request(object_, "POST", headers, upload)
-    else:
+    elif ask.step == "abort":
         yield _request(object_, "DELETE", {}, upload)
+    else:
+        raise ValueError(f"no step of a multipart upload: {ask.step!r}")
 
 
 def _parts(ask: Ask, object_: Request, part_bytes: int) -> Iterator[PartRequest]:

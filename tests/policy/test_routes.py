@@ -402,3 +402,35 @@ class TestStepOrder:
     def test_claims_before_the_ask(self, route, refused):
         """Who may not use a route learns nothing about its asks."""
         assert refused(route("upload"), {"sub": "*"}, vend="signature", bucket="x")[0] == "principal_not_allowed"
+
+
+class TestSteps:
+    """Uploads in parts: one request, or several, for each step."""
+
+    KEY = "clips/u1/a"
+
+    @pytest.mark.parametrize(
+        ("method", "ask"),
+        [
+            ("POST", {"step": "initiate", "size": 1}),
+            ("PUT", {"step": "parts", "size": 1, "parts": (1, 1), "upload_id": "u"}),
+            ("GET", {"step": "list", "upload_id": "u"}),
+            ("POST", {"step": "complete", "upload_id": "u"}),
+            ("DELETE", {"step": "abort", "upload_id": "u"}),
+        ],
+    )
+    def test_step(self, uploads, order, method, ask):
+        """Each step has its method."""
+        [one] = order(uploads, key=self.KEY, **ask).step.requests
+        assert one.request.method == method
+
+    @pytest.mark.parametrize("step", [None, "", "Abort", "delete"])
+    def test_no_step(self, uploads, order, step):
+        """What is no step signs nothing: that it got here is a bug."""
+        with pytest.raises(ValueError, match="no step"):
+            order(uploads, key=self.KEY, step=step, upload_id="u")
+
+    @pytest.fixture
+    def uploads(self, route):
+        """A route of uploads in parts."""
+        return route("read", {"vends": ["multipart"], "methods": ..., "key": "clips/{principal.sub}/{name}"})
