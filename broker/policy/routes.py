@@ -32,6 +32,9 @@ from broker.rates import Rate
 MARGIN_SECONDS = 60  # what is signed ends at least this long before its credential
 _USUAL_TOKEN_BYTES = 2_048
 _FIXED_BYTES = 1_500  # host and `q-` fields, generously
+_ANSWER_BYTES = 32 * 2**20
+# JSON around the URL of a part, its length and number included; and around all of them, with the key.
+_AROUND_PART_BYTES, _AROUND_PARTS_BYTES = 128, 4_096
 
 
 class Order(NamedTuple):
@@ -137,7 +140,9 @@ class Route:
         object_ = signing.Request("", endpoint, key, host, {})
         signed = step(ask, self.document.content, object_, headers)
         self._expires_in(ask)
-        _check_expected_length(signed.requests[-1].request)  # of parts the last has the longest number
+        last = signed.requests[-1].request  # of parts the one with the longest number
+        _check_expected_length(last)
+        _check_expected_answer(len(signed.requests), last)
         return self._order(ask, operation, claims, key, step=signed)
 
     def _order(
@@ -285,3 +290,13 @@ def _check_expected_length(request: signing.Request) -> None:
     # A character is at most twelve in a URL; nearly every ask is short enough to stop here.
     if 12 * characters + _USUAL_TOKEN_BYTES + _FIXED_BYTES > URL_BYTES:
         check_length(signing.url_length(request, _USUAL_TOKEN_BYTES))
+
+
+def _check_expected_answer(parts: int, longest: signing.Request) -> None:
+    # Nearly every ask is for so few parts that it cannot be too large.
+    if parts * (URL_BYTES + _AROUND_PART_BYTES) + _AROUND_PARTS_BYTES <= _ANSWER_BYTES:
+        return
+    each = signing.url_length(longest, _USUAL_TOKEN_BYTES) + _AROUND_PART_BYTES
+    fitting = (_ANSWER_BYTES - _AROUND_PARTS_BYTES) // each
+    if parts > fitting:
+        raise invalid("parts", f"must be at most {fitting} at a time, or the answer is too large; got {parts}")

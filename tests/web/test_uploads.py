@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -309,12 +310,28 @@ class TestMultipart:
         """Ten thousand parts in one answer, each with its own length."""
         content = {"types": ["video/mp4"], "max_bytes": 10_000 * MIB, "part_bytes": MIB}
         door = open_with(vends=["multipart"], methods=None, content=content)
-        ask = {"step": "parts", "key": "clips/u1/0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d.mp4", "upload_id": "u",
+        ask = {"step": "parts", "key": "clips/u1/0b6c1c5e-3a51-4f0e-9d2a-6d1f2a3b4c5d.mp4", "upload_id": f"{1:0128x}",
                "size": 10_000 * MIB - 1, "parts": {"from": 1, "to": 10_000}}  # fmt: skip
         found = door.grant("r/multipart", ask)["requests"]
         assert [one["part_number"] for one in found] == list(range(1, 10_001))
         assert {one["headers"]["Content-Length"] for one in found[:-1]} == {str(MIB)}
         assert found[-1]["headers"]["Content-Length"] == str(MIB - 1)
+
+    def test_size_of_an_answer(self, open_with):
+        """An answer has at most 32 MiB: more parts are refused, before STS is asked, by how many fit."""
+        door = open_with(vends=["multipart"], methods=None, content=None, key="c/{principal.sub}/{n}", inputs={"n": {}})
+        ask = {"step": "parts", "key": "c/u1/" + "é" * 64, "upload_id": "%" * 512, "size": 80_000 * MIB}
+        answer = door.ask("r/multipart", {**ask, "parts": {"from": 1, "to": 10_000}}).json
+        assert (answer["code"], [one["field"] for one in answer["errors"]]) == ("invalid_request", ["parts"])
+        fits = int(re.search(r"at most (\d+)", answer["detail"])[1])
+        one_more = {"from": 10_000 - fits, "to": 10_000}
+        assert door.ask("r/multipart", {**ask, "parts": one_more}).json["code"] == "invalid_request"
+        assert door.sts_calls() == 0
+        whole = door.ask("r/multipart", {**ask, "parts": {"from": 10_001 - fits, "to": 10_000}})
+        urls = [one["url"] for one in whole.json["requests"]]
+        # The emulator's tokens are shorter than the 2,048 bytes that are reckoned with.
+        missing = 2_048 - len(parse_qs(urlsplit(urls[0]).query)["x-cos-security-token"][0])
+        assert 31 * MIB < len(whole.data) + len(urls) * missing <= 32 * MIB
 
     def test_credential(self, door, emulator):
         """The credential behind it uploads parts and does nothing else: no PUT, no GET, no ACL."""
