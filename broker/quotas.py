@@ -22,6 +22,28 @@ from broker.rates import Rate
 
 IN_MEMORY = 100_000  # windows; beyond them the ones that were asked for longest ago are forgotten
 
+# The library's script, which tells beside its yes when the window ends that the units came from: the instant at which
+# its key expires, in milliseconds of Redis's clock. That stays with the window when it becomes the one before.
+_TAKE = f"""
+local function taken()
+{RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode()}
+end
+if not taken() then return false end
+local now = redis.call('time')
+return now[1] * 1000 + math.floor(now[2] / 1000) + redis.call('pttl', KEYS[2])
+"""
+# Windows of a name end whole windows apart. One that is over for good has nothing that could be given back.
+_GIVE_BACK = """
+local ends, expiry, amount = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000, ARGV[3]
+local now = redis.call('time')
+for _, key in ipairs(KEYS) do
+    local left = redis.call('pttl', key)
+    if left > 0 and math.abs(now[1] * 1000 + math.floor(now[2] / 1000) + left - ends) < expiry / 2 then
+        redis.call('decrby', key, amount)
+    end
+end
+"""
+
 
 @dataclass(frozen=True)
 class Quota:
@@ -91,21 +113,24 @@ class Quotas:
         return self._memory.read(quota, self._monotonic())
 
     def _take_shared(self, connection: Connection, units: int, quotas: tuple[Quota, ...]) -> bool:
-        for number, quota in enumerate(quotas):
-            if not self._hit(connection, units, quota):
+        taken: list[tuple[Quota, int]] = []
+        for quota in quotas:
+            ends = self._hit(connection, units, quota)
+            if ends is None:
                 # They may be on different nodes, where nothing is done to both at once: meanwhile, for a round trip,
                 # others may be refused these units.
-                for taken in quotas[:number]:
-                    self._hit(connection, -units, taken)
+                for other, window in taken:
+                    self._give_back(connection, units, other, window)
                 return False
+            taken.append((quota, ends))
         return True
 
-    def _hit(self, connection: Connection, units: int, quota: Quota) -> bool:
-        key, (most, seconds) = quota.key, quota.rate
-        return connection.run(
-            self._name(key),
-            lambda client: self._storage(client).acquire_sliding_window_entry(key, most, seconds, units),
-        )
+    def _hit(self, connection: Connection, units: int, quota: Quota) -> int | None:
+        """When the window ends that the units were taken from; None if there are not so many."""
+        return connection.run(self._name(quota.key), lambda client: self._storage(client).take(units, quota))
+
+    def _give_back(self, connection: Connection, units: int, quota: Quota, ends: int) -> None:
+        connection.run(self._name(quota.key), lambda client: self._storage(client).give_back(units, quota, ends))
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}:{{{key}}}"  # as the library makes it: both windows of a key are on one node
@@ -124,6 +149,20 @@ class _SharedStorage(RedisStorage):
         self.key_prefix = prefix
         self.storage = client
         self.initialize_storage("")
+        self._take, self._give_back = client.register_script(_TAKE), client.register_script(_GIVE_BACK)
+
+    def take(self, units: int, quota: Quota) -> int | None:
+        """The end of the window that so many units were taken from; None if there are not so many."""
+        ends: int | None = self._take(self._windows(quota), [*quota.rate, units])
+        return ends
+
+    def give_back(self, units: int, quota: Quota, ends: int) -> None:
+        """Put units back into the window that ends then, and into no other."""
+        self._give_back(self._windows(quota), [ends, quota.rate.seconds, units])
+
+    def _windows(self, quota: Quota) -> list[str]:
+        names = self._previous_window_key(quota.key), self._current_window_key(quota.key)
+        return [self.prefixed_key(name) for name in names]
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from broker.quotas import IN_MEMORY, Quota, Quotas, Reading
 from broker.rates import Rate
 from tests.doubles import Clock, Threads
 
-SCRIPTED = {f"cmdstat_{name}" for name in ("get", "set", "pttl", "exists", "incrby", "rename")}
+SCRIPTED = {f"cmdstat_{name}" for name in ("get", "set", "pttl", "exists", "incrby", "rename", "time")}
 A, B = Quota("a", Rate(60, 3600)), Quota("b", Rate(100, 3600))
 
 
@@ -124,6 +124,23 @@ class TestRedis:
             assert not quotas.take(1, A)
             assert [quotas.read(quota).room(quota.rate) for quota in (A, B)] == [0, 40]
             connection.close()
+
+    def test_given_back_late(self, connection):
+        """Units that come back when their window has passed are given to it, not to the one that follows."""
+        quotas, quota = Quotas("broker:test", connection, time.monotonic), Quota("a", Rate(10, 1))
+        assert quotas.take(100, B)
+
+        class Meanwhile:
+            """A way to Redis that others overtake before it comes to the second quota."""
+
+            def run(self, name, command):
+                if B.key in name:
+                    assert eventually(lambda: quotas.take(3, quota))
+                return connection.run(name, command)
+
+        assert not Quotas("broker:test", Meanwhile(), time.monotonic).take(8, quota, B)
+        reading = quotas.read(quota)
+        assert (reading.previous, reading.current) in ((0, 3), (3, 0))  # the latter on a machine that stood still
 
     def test_window_passes(self, connection):
         """What was taken in a window that has passed is to be had again, when it was said to be."""
