@@ -60,23 +60,23 @@ class Budgets:
         self._quotas = Quotas("broker:budget", connection, monotonic)
 
     def charge(self, payer: Payer | None) -> None:
-        """Take one cold scope from the shares of who asks. Raises RateLimited."""
+        """Take one cold scope from the share of everybody who asks, or from none. Raises RateLimited."""
         if payer is None:
             return
-        shares = []
+        shares = {}
         if payer.key_id is not None:
-            shares.append(("API key", payer.key_id))
+            shares["API key"] = Quota(f"caller/API key/{payer.key_id}", CALLER)
         if payer.sub is not None or payer.key_id is None:
-            shares.append(("principal", _hashed(payer.sub or "")))
-        for kind, name in shares:
-            if not self._quotas.take(1, Quota(f"caller/{kind}/{name}", CALLER)):
-                message = f"this {kind} has asked for too many new credentials: at most 100 in 10 seconds"
-                raise RateLimited(message, retry_after_seconds=10)
+            shares["principal"] = Quota(f"caller/principal/{_hashed(payer.sub or '')}", CALLER)
+        if not self._quotas.take(1, *shares.values()):
+            kind = min(shares, key=lambda kind: self._quotas.read(shares[kind]).room(CALLER))
+            message = f"this {kind} has asked for too many new credentials: at most 100 in 10 seconds"
+            raise RateLimited(message, retry_after_seconds=10)
 
     def spend(self, *, renewal: bool) -> None:
         """Take one call from the fleet's budget. Raises UpstreamUnavailable."""
         kind = self._renewals if renewal else self._cold_calls
-        if not (self._quotas.take(1, kind) and self._quotas.take(1, self._calls)):
+        if not self._quotas.take(1, kind, self._calls):
             raise UpstreamUnavailable("sts_unavailable", "the fleet's budget of STS calls is spent for this second")
 
 

@@ -19,6 +19,7 @@ from broker.fleet.connection import Connection
 from broker.limits import Budgets, Rates
 from broker.local import RedisServer, redis_server
 from broker.rates import Rate
+from tests.doubles import Clock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -87,6 +88,18 @@ class TestShares:
         assert sum(charged(budgets, Caller(f"u{number}", "bff"), 1) for number in range(150)) == 100
         assert charged(budgets, Caller("u1", "other-bff"), 1) == 1
 
+    def test_refused_for_one_share(self):
+        """A principal that has spent its own share costs a BFF's key nothing by asking on; others have all of it."""
+        budgets = Budgets(400, None)
+        assert charged(budgets, Caller("u1")) == 100
+        for _ in range(100):
+            with pytest.raises(RateLimited, match="this principal"):
+                budgets.charge(Caller("u1", "bff"))
+        assert charged(budgets, Caller("u2", "bff")) == 100
+        with pytest.raises(RateLimited, match="this API key"):
+            budgets.charge(Caller("u3", "bff"))
+        assert charged(budgets, Caller("u3")) == 100
+
     def test_key_alone(self):
         """A key that acts for nobody spends its own share, not that of callers without a name."""
         budgets = Budgets(400, None)
@@ -117,6 +130,18 @@ class TestFleet:
         budgets = Budgets(per_second, None)
         assert spent(budgets, renewal=renewal, most=per_second + 9) == most
         assert spent(budgets, renewal=not renewal, most=per_second + 9) == per_second - most
+
+    @pytest.mark.parametrize("renewal", [False, True])
+    def test_refused_for_all_calls(self, renewal):
+        """Calls that the whole refuses cost their kind nothing of what it may have in the second that follows."""
+        clock = Clock()
+        budgets = Budgets(400, None, clock.monotonic)
+        assert spent(budgets, renewal=not renewal, most=300) == 300
+        assert spent(budgets, renewal=renewal, most=100) == 100
+        assert sum(spent(budgets, renewal=renewal, most=1) for _ in range(200)) == 0
+        clock.tick(1.5)
+        # Half of the second before still counts: 200 of all calls, 50 of this kind.
+        assert spent(budgets, renewal=renewal, most=400) == 200
 
     def test_shared(self, connection, server):
         """Processes that share Redis share the budget, and no name of a person is in it."""
