@@ -193,8 +193,8 @@ class RateLimited(RequestError):
 class UpstreamError(BrokerError):
     """Tencent's STS refused for good; asking again changes nothing.
 
-    `about` says what else would fail: `scope`, the same ask by anybody; `source`, any ask with the same key; `network`,
-    any ask of this process.
+    `about` says what else would fail: `scope`, the same ask by anybody; `source`, any ask with the same key in the same
+    role, or in none; `network`, any ask of this process.
     """
 
     status = 502

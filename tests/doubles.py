@@ -50,8 +50,6 @@ class IssuerDouble:
     While `gate` is clear, calls for `held` scopes (None: all) stand still; `arrived` counts a permit for each call.
     """
 
-    source_fingerprint = "source-double"
-
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
         self.calls: list[tuple[Scope, int]] = []
@@ -64,6 +62,10 @@ class IssuerDouble:
         self.held: Scope | None = None
         self.arrived = threading.Semaphore(0)
         self._lock = threading.Lock()
+
+    def source_fingerprint(self, scope: Scope) -> str:
+        """As the real one's: what is known of one role says nothing of others."""
+        return f"source-double-{scope.role_arn}"
 
     def fingerprint(self, scope: Scope) -> str:
         """As the real one's, of a fixed source."""

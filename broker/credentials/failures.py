@@ -1,7 +1,8 @@
 """Failure: what STS said no to, remembered so that nobody asks it again too soon.
 
 What may pass is remembered for two seconds, what asking again does not change for a minute; a refusal of the key that
-asks, or of everybody, for the whole source, any other for the one scope.
+asks, or of everybody, for the whole source (that key in the role that it assumes, or in none), any other for the one
+scope.
 """
 
 from __future__ import annotations

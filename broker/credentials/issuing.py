@@ -64,10 +64,13 @@ class Issuer:
         """Whether the last call got an answer (a refusal of what was asked for is one)."""
         return self._serving
 
-    @property
-    def source_fingerprint(self) -> str:
-        """What failures of the source itself are kept under."""
-        return f"source-{hashlib.sha256(f'{self._source_name} {self._endpoint}'.encode()).hexdigest()}"
+    def source_fingerprint(self, scope: Scope) -> str:
+        """What failures of the source itself are kept under: the key that asks, in the role that a scope assumes.
+
+        STS has one code for a key that may do nothing and for one that may not assume this very role.
+        """
+        terms = (self._source_name, self._endpoint, scope.role_arn or "", scope.external_id or "")
+        return f"source-{hashlib.sha256(' '.join(terms).encode()).hexdigest()}"
 
     def fingerprint(self, scope: Scope) -> str:
         """What a scope's credential is kept under: the same only for the same call by the same source."""

@@ -41,9 +41,8 @@ _NOTHING = Shared(None, None)
 class Issuer(Protocol):
     """Who makes credentials: `broker.credentials.issuing.Issuer`."""
 
-    @property
-    def source_fingerprint(self) -> str:
-        """What failures of the source itself are kept under."""
+    def source_fingerprint(self, scope: Scope) -> str:
+        """What failures of the source itself are kept under, in the role that the scope assumes or in none."""
 
     def fingerprint(self, scope: Scope) -> str:
         """What a scope's credential is kept under."""
@@ -117,7 +116,7 @@ class Mint:
             now = self._clock()
             return usable(credential.expires_at, required_seconds, now) or fresh(credential.issued_at, now)
 
-        self._check(self._remembered(self._issuer.source_fingerprint))
+        self._check(self._remembered(self._issuer.source_fingerprint(scope)))
         fingerprint, token = self._issuer.fingerprint(scope), secrets.token_hex(16)
         began = self._monotonic()
         while True:
@@ -146,7 +145,7 @@ class Mint:
             return shared.credential
         self._check(self._remembered(fingerprint))
         self._check(shared.failure)
-        self._check(self._remembered(self._issuer.source_fingerprint))
+        self._check(self._remembered(self._issuer.source_fingerprint(scope)))
         try:
             shared = self._claim(fingerprint, token, serves)
         except Unavailable:
@@ -179,9 +178,10 @@ class Mint:
     def _issue(
         self, scope: Scope, fingerprint: str, token: str | None, payer: Payer | None, *, renewal: bool
     ) -> Credential:
+        source = self._issuer.source_fingerprint(scope)
         try:
-            with self._telling(fingerprint, token):
-                credential = self._issuer.issue(scope, self._permit(payer, renewal=renewal))
+            with self._telling(fingerprint, token, source):
+                credential = self._issuer.issue(scope, self._permit(payer, source, renewal=renewal))
         except _NotAsked as error:
             raise error.reason from None
         self._tell(lambda store: store.publish(fingerprint, token, credential, scope.outline(), self._clock()))
@@ -190,13 +190,12 @@ class Mint:
         return credential
 
     @contextlib.contextmanager
-    def _telling(self, fingerprint: str, token: str | None) -> Iterator[None]:
+    def _telling(self, fingerprint: str, token: str | None, source: str) -> Iterator[None]:
         # Whatever ends a flight without a credential, the lease is given back; what STS said is told to everybody.
         try:
             yield
         except UpstreamError as error:
             failure = failure_of(error, self._clock())
-            source = self._issuer.source_fingerprint
             self._remember(fingerprint if error.about == "scope" else source, failure)
             if error.about == "scope" or failure.permanent:
                 self._breaker.succeeded()
@@ -215,8 +214,7 @@ class Mint:
         else:
             self._breaker.succeeded()
 
-    def _permit(self, payer: Payer | None, *, renewal: bool) -> Callable[[], None]:
-        source = self._issuer.source_fingerprint
+    def _permit(self, payer: Payer | None, source: str, *, renewal: bool) -> Callable[[], None]:
         admitted = False  # and charged: the tries of one call are one
 
         def check() -> None:

@@ -26,7 +26,7 @@ _PERMANENT = (
     "UnsupportedOperation",
     "UnsupportedRegion",
 )
-# Refusals of the key that asks, whatever it asks for.
+# Refusals of the key that asks, whatever it asks for (in the role that it assumes, if it does).
 _CONFIGURATION = (
     "AuthFailure",
     "FailedOperation.TempKeyNotAllowed",

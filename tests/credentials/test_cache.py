@@ -19,6 +19,7 @@ from broker.errors import RateLimited, UpstreamError, UpstreamUnavailable
 from tests.doubles import NOW, Clock, IssuerDouble, Threads, open_cache, some_demand, some_scope
 
 MANY = 20
+ROLE = "qcs::cam::uin/100000000001:roleName/uploader"
 
 
 class Asker:
@@ -311,7 +312,7 @@ class TestFlights:
         class Retrying(IssuerDouble):
             def issue(self, scope, permit):
                 permit()
-                mint._remember(self.source_fingerprint, Failure("sts_unavailable", "told", False, NOW + 2))
+                mint._remember(self.source_fingerprint(scope), Failure("sts_unavailable", "told", False, NOW + 2))
                 permit()
 
         ask = Asker(open_cache(Retrying(clock), clock), clock)
@@ -638,6 +639,19 @@ class TestFleet:
         assert len(issuer.calls) == 2
         assert second(some_scope("warm")) == warm == first(some_scope("warm"))
 
+    @pytest.mark.parametrize(("refused", "other"), [(ROLE, None), (None, ROLE), (ROLE, f"{ROLE}-2")])
+    def test_failure_in_one_role(self, open_asker, issuer, refused, other):
+        """A key that may not assume a role, or nothing without one, is asked for others as if nothing had been."""
+        first, second = open_asker(), open_asker()
+        issuer.script = [UpstreamError("sts_refused", "STS refused: UnauthorizedOperation", about="source")]
+        with pytest.raises(UpstreamError):
+            first(some_scope("a")._replace(role_arn=refused))
+        for number, ask in enumerate((first, second)):
+            with pytest.raises(UpstreamError, match="UnauthorizedOperation"):
+                ask(some_scope(f"b{number}")._replace(role_arn=refused))
+            assert ask(some_scope(f"c{number}")._replace(role_arn=other))
+        assert len(issuer.calls) == 3
+
     def test_blind_process(self, open_asker, issuer):
         """A process that does not reach STS fails alone: others are told of the scope it failed for, no more."""
         blind, seeing = open_asker(), open_asker()
@@ -665,8 +679,8 @@ class TestFleet:
             with pytest.raises(UpstreamUnavailable):
                 second.cache.get(some_demand(some_scope(f"s{number}")), clock(), Caller())
         clock.tick(10)
-        store = second.store
-        store._connection.run("", lambda client: client.delete(f"broker:{{{issuer.source_fingerprint}}}:failure"))
+        store, source = second.store, issuer.source_fingerprint(some_scope())
+        store._connection.run("", lambda client: client.delete(f"broker:{{{source}}}:failure"))
         assert second.cache.get(some_demand(some_scope("s0")), clock(), Caller()).credential.secret_id == "AKID2"
 
     def test_failing_leader_elsewhere(self, open_asker, issuer):

@@ -272,6 +272,17 @@ class TestCall:
         assert {issuer.fingerprint(scope) for issuer in temporary} == {scope.fingerprint("temporary", answers.url)}
         assert [one.temporary, temporary[0].temporary] == [False, True]
 
+    def test_source_fingerprint(self, answers):
+        """Failures of the key are kept apart for each role, with its external id, and for asks without one."""
+        one = issuer_at(answers.url)
+        terms = [(), (ROLE,), (f"{ROLE}2",), (ROLE, "external-1")]
+        assert len({one.source_fingerprint(Scope("{}", 1800, *role)) for role in terms}) == 4
+        scope, same = Scope("{}", 1800, ROLE), Scope('{"a":1}', 900, ROLE)
+        assert one.source_fingerprint(scope) == issuer_at(answers.url).source_fingerprint(same)
+        other = issuer_at(answers.url, source=source_key("AKIDOTHER", "x"))
+        assert other.source_fingerprint(scope) != one.source_fingerprint(scope)
+        assert issuer_at("https://sts.test").source_fingerprint(scope) != one.source_fingerprint(scope)
+
 
 class TestBadAnswers:
     """What is no credential is never taken for one."""

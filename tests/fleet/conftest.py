@@ -19,7 +19,7 @@ from broker.credentials.sealing import Sealer
 from broker.credentials.store import CredentialStore
 from broker.fleet import topology
 from broker.fleet.connection import TIMEOUT_SECONDS, Client, Connection, Unavailable
-from tests.doubles import Clock, IssuerDouble, Threads, open_cache, some_demand
+from tests.doubles import Clock, IssuerDouble, Threads, open_cache, some_demand, some_scope
 from tests.fleet.servers import Cluster, Server, Trio, cluster, sentinel_trio, server, until
 
 SECRET = "S3cretOfTheFleet"
@@ -187,8 +187,8 @@ class Fleet:
 
     @property
     def source(self) -> str:
-        """The key that every call of STS looks at."""
-        return f"broker:{{{self.issuer.source_fingerprint}}}:failure"
+        """The key that every call of STS without a role looks at."""
+        return f"broker:{{{self.issuer.source_fingerprint(some_scope())}}}:failure"
 
     def _wait(self, seconds: float) -> None:
         self.waits.release()
