@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,29 @@ class IssuerDouble:
         secrets = (f"AKID{number}", f"KEY{number}", self.token.format(number))
         dies_at, request_id, fingerprint = now + answer, f"request-{number}", self.fingerprint(scope)
         return Credential(*secrets, now, dies_at, request_id, fingerprint=fingerprint)
+
+
+class Deaf:
+    """A server whose queue is full, so that whoever connects hears nothing until it accepts those before."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.address: tuple[str, int] = self._server.getsockname()
+        self._sockets = [self._server, *(socket.socket() for _ in range(2))]
+        for filling in self._sockets[1:]:
+            filling.setblocking(False)
+            filling.connect_ex(self.address)
+
+    def accept(self) -> None:
+        """Let in who was there first, without a word to anybody."""
+        self._sockets += [self._server.accept()[0] for _ in range(2)]
+
+    def __enter__(self) -> Deaf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in self._sockets:
+            sock.close()
 
 
 class Threads:

@@ -18,12 +18,20 @@ MODULES = sorted(path.relative_to(REPOSITORY) for path in BROKER.rglob("*.py"))
 TABLE = {
     "broker/errors.py": (),
     "broker/strict_json.py": (),
+    "broker/deadlines.py": (),
     "broker/patterns.py": (),
     "broker/logs.py": (),
     "broker/rates.py": (),
     "broker/draining.py": (),
     "broker/cos/": ("broker.cos",),
-    "broker/identity/": ("broker.identity", "broker.errors", "broker.strict_json", "broker.patterns", "broker.rates"),
+    "broker/identity/": (
+        "broker.identity",
+        "broker.errors",
+        "broker.deadlines",
+        "broker.strict_json",
+        "broker.patterns",
+        "broker.rates",
+    ),
     "broker/policy/": (
         "broker.policy",
         "broker.identity.principals",
@@ -56,7 +64,14 @@ TABLE = {
         "broker.identity.principals",
     ),
     "broker/reloading.py": ("broker.policy.catalog",),
-    "broker/credentials/": ("broker.credentials", "broker.cos", "broker.errors", "broker.fleet", "broker.limits"),
+    "broker/credentials/": (
+        "broker.credentials",
+        "broker.cos",
+        "broker.deadlines",
+        "broker.errors",
+        "broker.fleet",
+        "broker.limits",
+    ),
     "broker/confirming.py": ("broker.policy", "broker.credentials", "broker.cos", "broker.errors"),
     "broker/vending.py": (
         "broker.confirming",

@@ -6,11 +6,14 @@ API: GetFederationToken https://cloud.tencent.com/document/api/1312/48195, Assum
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Protocol
+from http.client import HTTPResponse
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import quote, urlsplit
 
 from requests import Response
@@ -23,11 +26,14 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.sts.v20180813 import models
 from tencentcloud.sts.v20180813.sts_client import StsClient
-from urllib3.exceptions import HTTPError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util import Timeout
 
 from broker.credentials.refusals import Refusal, refusal
 from broker.credentials.scope import Scope
 from broker.credentials.timekeeping import Timekeeper
+from broker.deadlines import DatedSocket, connect
 from broker.errors import ConfigurationError, Problem, UpstreamUnavailable
 
 _SESSION_NAME = "broker"  # constant: a name that varies would end caching
@@ -107,7 +113,7 @@ class Sts:
         self._client.request.conn = self._line
 
     def call(self, scope: Scope, timeout_seconds: float) -> Answer:
-        """What STS gives for a scope, in one try. Raises Refusal."""
+        """What STS gives for a scope, in one try, so long from connecting to the last byte. Raises Refusal."""
         self._line.local.timeout_seconds = timeout_seconds
         try:
             response = self._request(scope)
@@ -164,12 +170,12 @@ class _Client(StsClient):  # type: ignore[misc]
 
 
 class _Line(ProxyConnection):  # type: ignore[misc]
-    """The SDK's connection, with a time-out for each call, whole bodies, and an eye on `Date`."""
+    """The SDK's connection, with one time-out for all of a call, whole bodies, and an eye on `Date`."""
 
     def __init__(self, host: str, is_http: bool, timekeeper: Timekeeper, monotonic: Callable[[], float]) -> None:
         super().__init__(host, is_http=is_http)
-        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.mount("https://", _Adapter(pool_maxsize=_CONNECTIONS))
+        self._session.mount("http://", _Adapter(pool_maxsize=_CONNECTIONS))
         self._timekeeper = timekeeper
         self._monotonic = monotonic
         self.local = threading.local()
@@ -183,13 +189,13 @@ class _Line(ProxyConnection):  # type: ignore[misc]
             headers=headers,
             proxies=self.proxy,
             verify=self.certification,
-            timeout=self.local.timeout_seconds,
+            timeout=Timeout(total=self.local.timeout_seconds),
             stream=True,
             allow_redirects=False,
             auth=_as_it_is,
         )
         answered = self._monotonic()
-        self._read(response, began + self.local.timeout_seconds)
+        self._read(response)
         date = _date(response.headers.get("Date", ""))
         if date is not None:
             self._timekeeper.observe(date + self._monotonic() - answered, answered - began, steps)
@@ -198,15 +204,53 @@ class _Line(ProxyConnection):  # type: ignore[misc]
             response.headers["Content-Type"] = "application/json"
         return response
 
-    def _read(self, response: Response, deadline: float) -> None:
-        # The time-out is for each read; an answer that comes byte by byte would never meet it.
+    def _read(self, response: Response) -> None:
         body = b""
         while block := response.raw.read1(_BLOCK_BYTES, decode_content=True):
             body += block
-            if self._monotonic() > deadline or len(body) > _BODY_BYTES:
+            if len(body) > _BODY_BYTES:
                 response.close()
-                raise TimeoutError("the answer came too slowly, or was too long")
+                raise OSError("the answer was too long")
         response._content = body
+
+
+class _Adapter(HTTPAdapter):
+    """Connects as requests does, directly or through a proxy, and keeps to the time-out."""
+
+    def get_connection_with_tls_context(self, *args: Any, **more: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **more)
+        pool.ConnectionCls = _DATED.get(pool.ConnectionCls, pool.ConnectionCls)
+        return pool
+
+
+class _Dated(HTTPConnection):
+    """A connection whose time-out is for all that is waited for: any address to answer, and all of an answer.
+
+    urllib3 sets it before either to what a total leaves, but has every address and every read take as long.
+    """
+
+    def _new_conn(self) -> socket.socket:
+        deadline = time.monotonic() + cast(float, self.timeout)
+        try:
+            addresses = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            sock = connect(addresses, deadline)
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection: {type(error).__name__}") from error
+        for option in self.socket_options or ():
+            sock.setsockopt(*option)
+        return sock
+
+    def response_class(self, sock: socket.socket, *args: Any, **more: Any) -> HTTPResponse:  # type: ignore[override]
+        # Of STS, or of a proxy before it.
+        dated = DatedSocket(sock, time.monotonic() + cast(float, sock.gettimeout()))
+        return HTTPResponse(cast(socket.socket, dated), *args, **more)
+
+
+class _DatedTls(_Dated, HTTPSConnection):
+    """The same with TLS, whose handshake has what connecting left."""
+
+
+_DATED: dict[type[Any], type[Any]] = {HTTPConnection: _Dated, HTTPSConnection: _DatedTls}
 
 
 def _as_it_is(request: Any) -> Any:

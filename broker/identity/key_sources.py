@@ -6,7 +6,6 @@ be given the time that is left, so that an answer dripping one byte a second end
 
 from __future__ import annotations
 
-import io
 import ipaddress
 import os
 import socket
@@ -14,9 +13,10 @@ import stat
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
+from broker.deadlines import DatedSocket
 from broker.errors import ConfigurationError, Problem
 
 Fetch = Callable[[], bytes]
@@ -99,7 +99,7 @@ def _answer(connection: HTTPConnection, target: str, deadline: float) -> bytes:
     connection.connect()
 
     def response(sock: socket.socket, *args: Any, **kwargs: Any) -> HTTPResponse:
-        return HTTPResponse(cast(socket.socket, _DatedSocket(sock, deadline)), *args, **kwargs)
+        return HTTPResponse(cast(socket.socket, DatedSocket(sock, deadline)), *args, **kwargs)
 
     connection.response_class = cast(type[HTTPResponse], response)
     connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
@@ -113,36 +113,3 @@ def _bounded(data: bytes) -> bytes:
     if len(data) > _MAX_BYTES:
         raise KeySourceError(f"expected at most {_MAX_BYTES} bytes, got more")
     return data
-
-
-class _DatedSocket:
-    """The one method of a socket that HTTPResponse uses, with a deadline on everything read through it."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
-        # The socket's own file keeps the socket open when the connection lets go of it before the body is read.
-        return io.BufferedReader(_DatedReader(self._sock, self._sock.makefile(mode, buffering=0), self._deadline))
-
-
-class _DatedReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, stream: socket.SocketIO, deadline: float) -> None:
-        self._sock = sock
-        self._stream = stream
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self._sock.settimeout(remaining)
-        return self._stream.readinto(buffer)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -24,7 +25,7 @@ from broker.emulator.faults import Fault
 from broker.emulator.server import Emulator
 from broker.errors import UpstreamError, UpstreamUnavailable
 from broker.local import free_port, send
-from tests.doubles import NOW, Clock
+from tests.doubles import NOW, Clock, Deaf
 
 SOURCE = ("AKIDSOURCE0000000000", "SOURCEKEY00000000000")
 BUCKET, REGION = "examplebucket-1250000000", "ap-guangzhou"
@@ -53,6 +54,7 @@ class Answers:
         self.missing = 0  # bytes promised and not sent
         self.date: float | None = NOW  # None: no such header
         self.drip_seconds = 0.0
+        self.drips_headers = False
         self.stopped = threading.Event()
         self.calls: list[tuple[str, dict]] = []
         self.timestamps: list[int] = []
@@ -67,6 +69,8 @@ class Answers:
                 self.send_response_only(outer.status)
                 if outer.date is not None:
                     self.send_header("Date", formatdate(outer.date, usegmt=True))
+                if outer.drips_headers:
+                    self.drip_headers()
                 self.send_header("Content-Type", outer.content_type)
                 self.send_header("Content-Length", str(len(body) + outer.missing))
                 self.end_headers()
@@ -74,6 +78,18 @@ class Answers:
                     self.wfile.write(body[start : start + 1] if outer.drip_seconds else body)
                     if outer.stopped.wait(outer.drip_seconds):
                         return
+
+            def do_CONNECT(self) -> None:
+                self.send_response_only(200)
+                self.drip_headers()
+
+            def drip_headers(self) -> None:
+                with contextlib.suppress(OSError):  # the broker may have left
+                    for _ in range(50):
+                        self.send_header("X-Slow", "slow")
+                        self.flush_headers()
+                        if outer.stopped.wait(outer.drip_seconds):
+                            return
 
             def handle_error(self, *_: object) -> None:
                 pass
@@ -353,6 +369,28 @@ class TestBadAnswers:
             issuer_at(answers.url)._try(Scope("{}", 1800), 0.4)
         assert time.monotonic() - began < 2
         answers.drip_seconds = 0.0
+
+    @pytest.mark.parametrize("proxy", [False, True])
+    def test_slow_headers(self, answers, monkeypatch, proxy):
+        """Headers that come line by line, STS's or those of a proxy before it, end with the time-out, too."""
+        answers.drip_seconds, answers.drips_headers = 0.1, True
+        if proxy:
+            monkeypatch.setenv("https_proxy", answers.url)
+        issuer, began = issuer_at("https://sts.test" if proxy else answers.url), time.monotonic()
+        with pytest.raises(Refusal):
+            issuer._try(Scope("{}", 1800), 0.4)
+        assert 0.3 < time.monotonic() - began < 2
+
+    def test_slow_connection(self):
+        """What it took to connect is not to be had again until the first byte comes."""
+        with Deaf() as deaf:
+            accepting = threading.Timer(0.5, deaf.accept)
+            accepting.start()
+            began = time.monotonic()
+            with pytest.raises(Refusal):
+                issuer_at(f"http://127.0.0.1:{deaf.address[1]}")._try(Scope("{}", 1800), 1.5)
+            assert 1.4 < time.monotonic() - began < 2.2
+            accepting.join()
 
     def test_long_answer(self, answers):
         """An answer without end is not read to its end."""
