@@ -113,6 +113,7 @@ TABLE = {
         "broker.fleet.connection",
         "broker.cos",
         "broker.errors",
+        "broker.strict_json",
     ),
     "broker/probing/": (
         "broker.probing",

@@ -203,7 +203,7 @@ class Route:
 
     def _check_bucket(self, ask: Ask) -> None:
         if ask.bucket is not None and ask.bucket != self.document.bucket:
-            message = f"must be {self.document.bucket} or left out, got {quoted(ask.bucket)}"
+            message = f"must be {self.document.bucket} or left out"
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
     def _headers(

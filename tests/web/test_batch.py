@@ -181,7 +181,7 @@ def test_warm_scope_beside_slow_ones(door, monkeypatch, cold):
     found = results(door, "objects/batch", [{"vend": "url", "inputs": {"name": name}} for name in names])
     ends = [one["grant"]["expires_at"] for one in found]
     assert door.clock() == begun + 5
-    assert min(ends) == max(ends)
+    assert ends[0] == max(ends)
 
 
 def test_many_cold_scopes_together(door, emulator):

@@ -173,7 +173,7 @@ def test_bucket(door, path, ask):
     """With the rule that `broker cors` prints for the route, the bucket lets pages use what it vends, and no others."""
     grant: dict[str, Any] = door.grant(path, ask, by=door.bearer(scope="avatars:write"))
     route = door.app.extensions["broker"].policies.route(path.partition("/")[0])
-    bucket = Client(Emulator(ACCOUNT, rule=cors.rule(route, [APP])))
+    bucket = Client(Emulator(ACCOUNT, rules=lambda: [cors.rule(route, [APP])]))
     for request in grant.get("requests", [grant]):
         # Browsers set Content-Length themselves, and ask about every other header.
         names = ",".join(sorted(name.lower() for name in request["headers"] if name != "Content-Length"))
