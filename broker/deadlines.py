@@ -39,7 +39,10 @@ class _DatedReader(io.RawIOBase):
         if remaining <= 0:
             raise TimeoutError
         self._sock.settimeout(remaining)
-        return self._stream.readinto(buffer)
+        count = self._stream.readinto(buffer)
+        if time.monotonic() > self._deadline:  # the process may have stood still, with the bytes at the door
+            raise TimeoutError
+        return count
 
     def close(self) -> None:
         self._stream.close()
