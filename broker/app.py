@@ -98,7 +98,7 @@ class Broker:
         self._tally: Tally | None = None
         self.metrics = metrics = Metrics(settings.metrics_folder)
         self.audit = Audit(metrics, time.time, monotonic)
-        self._policies = Policies(whole.policies, time.time_ns, metrics.policies)
+        self._policies = Policies(whole.policies, time.time_ns, metrics.policies, metrics.settle)
         timekeeper = Timekeeper(clock, monotonic, metrics.clock_skew)
         connection = None
         if settings.redis_url:

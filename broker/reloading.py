@@ -19,12 +19,22 @@ _logger = logging.getLogger("broker.policies")
 
 
 class Policies:
-    """What a folder's routes are now. `clock_ns` is the file system's clock; `observe` is told every new catalog."""
+    """What a folder's routes are now. `clock_ns` is the file system's clock; `observe` is told every new catalog.
 
-    def __init__(self, folder: Folder, clock_ns: Callable[[], int], observe: Callable[[Catalog], None]) -> None:
+    `beside` is what the thread does besides, once a second.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        clock_ns: Callable[[], int],
+        observe: Callable[[Catalog], None],
+        beside: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._clock_ns = clock_ns
         self._observe = observe
+        self.beside = beside
         self._catalog = folder.catalog
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -92,9 +102,10 @@ def _look(reference: weakref.ref[Policies]) -> None:
         if policies is None:
             return
         try:
+            policies.beside()
             policies.refresh()
         except Exception:  # a mistake of ours must not end reloading for good
-            _logger.exception("the policies could not be looked at; they stay as they were")
+            _logger.exception("what is done once a second failed; the policies stay as they were")
         del policies
 
 

@@ -141,6 +141,14 @@ def test_thread_that_has_looked(world):
     assert not thread.is_alive()
 
 
+def test_once_a_second(world):
+    """What a process has to do from time to time, asked or not, is done by the thread that looks."""
+    done = threading.Event()
+    policies = Policies(Folder(world.path, LIMITS), time.time_ns, world.observed.append, done.set)
+    policies()
+    assert done.wait(5)
+
+
 def test_mistake_alone(world, caplog):
     """A mistake that changes no route is told once, to who watches, too; so is its end."""
     caplog.set_level(logging.INFO, logger="broker.policies")

@@ -9,6 +9,8 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import get_args
@@ -297,7 +299,7 @@ class TestWhat:
 
 
 def test_workers(process_environ, watcher, identities, emulator):
-    """Whichever worker answers tells of all."""
+    """Whichever worker answers tells of all: of the others up to a second ago."""
     port = free_port()
     bearer = {"Authorization": f"Bearer {identities.token('u1', int(time.time()))}", "Content-Type": "application/json"}
     environ = process_environ(BROKER_API_KEYS=watcher[0], BROKER_LOG_LEVEL="error")
@@ -306,12 +308,51 @@ def test_workers(process_environ, watcher, identities, emulator):
         for _ in range(20):  # without Redis each worker asks STS for itself
             assert send("POST", f"{url}/v1/avatars/url", bearer, json.dumps(AVATAR).encode())[0] == 200
         calls = emulator.stats()["sts"]["GetFederationToken"]
+        grants, told, deadline = 'broker_grants_total{route="avatars",vend="url"}', {}, time.monotonic() + 10
+        while told.get(grants) != 20:
+            assert time.monotonic() < deadline
+            told = values(send("GET", f"{url}/metrics", watcher[1])[2].decode())
         for _ in range(6):
             told = values(send("GET", f"{url}/metrics", watcher[1])[2].decode())
             assert told['broker_sts_calls_total{outcome="issued"}'] == calls
             assert told['broker_grants_total{route="avatars",vend="url"}'] == 20
             assert told['broker_answer_seconds_count{route="avatars",vend="url"}'] == 20
             assert sum(told[f'broker_cache_hits_total{{layer="{layer}"}}'] for layer in LAYERS) == 20
+
+
+class TestNoted:
+    """What every grant counts is noted first."""
+
+    GRANTS = ("broker_grants_total", {"route": "r", "vend": "url"})
+
+    def test_many_together(self):
+        """Nobody need look: from a number on they are entered, by whoever brings the last."""
+        metrics = Metrics("")
+        entered = []
+        for _ in range(64):
+            metrics.found("memory")
+            metrics.granted("r", "url", 0.001, 1_700_000_000, 900)
+            entered.append(metrics._registry.get_sample_value(*self.GRANTS))
+        assert entered == [0.0] * 63 + [64.0]
+        found = metrics._registry.get_sample_value("broker_cache_hits_total", {"layer": "memory"})
+        answered = metrics._registry.get_sample_value("broker_answer_seconds_count", self.GRANTS[1])
+        assert (found, answered) == (64.0, 64.0)
+
+    def test_threads(self):
+        """However many note and enter at once, each grant counts once."""
+        metrics = Metrics("")
+        Threads(8, lambda _: [metrics.granted("r", "url", 0.001, 1_700_000_000, 900) for _ in range(1_001)]).join()
+        assert values(metrics.exposition().decode())['broker_grants_total{route="r",vend="url"}'] == 8_008
+
+    def test_end_of_a_process(self, tmp_path):
+        """A process that ends enters what it has noted."""
+        begin = "import sys; from broker.metrics import Metrics; metrics = Metrics(sys.argv[1]); "
+        environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        told = ""
+        for work in ("metrics.granted('r', 'url', 0.001, 1, 900)", "print(metrics.exposition().decode())"):
+            command = [sys.executable, "-c", begin + work, str(tmp_path)]
+            told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+        assert values(told)['broker_grants_total{route="r",vend="url"}'] == 1
 
 
 def test_killed_worker(process_environ, watcher, identities, tmp_path):
