@@ -17,7 +17,7 @@ KEY_SHARE = CALLER.units / CALLER.seconds  # new scopes per second of one API ke
 
 # Measured: `python -m tests.bench credentials`.
 REDIS_BYTES = 1_117
-ENTRY_BYTES = 3_300
+ENTRY_BYTES = 2_600
 
 # A core serves four times as many asks from memory; from Redis, a good two times.
 _ASKS_OF_A_PROCESS = 2_000
