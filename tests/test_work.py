@@ -81,7 +81,11 @@ class World:
 
     def broker(self) -> Any:
         """One more process, as it were."""
-        return create_app(Settings.from_environ(self._environ), clock=lambda: self.now, monotonic=lambda: 0.0)
+        app = create_app(Settings.from_environ(self._environ), clock=lambda: self.now, monotonic=lambda: 0.0)
+        app.extensions["broker"].audit._clock = lambda: (
+            self.now
+        )  # lines tell the real time, with a new text each second
+        return app
 
     def ask(self, sub: str, vend: str = "url", body: Any = ASK, app: Any = None) -> Callable[[], None]:
         """What asks for an avatar's upload, the same each time; it must be granted."""
