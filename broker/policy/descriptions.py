@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker.policy.document import Expires, InputRule, PolicyDocument
+from broker.policy.operations import told_methods
 from broker.policy.routes import Route
 
 
@@ -17,7 +18,7 @@ def describe(route: Route) -> dict[str, Any]:
         "route": route.name,
         "description": document.description,
         "vends": document.vends,
-        "methods": document.methods or (["GET"] if "download-url" in document.vends else []),
+        "methods": told_methods(document),
         "inputs": {name: _input(rule) for name, rule in document.inputs.items()},
         "content": _content(document),
         "headers": {name: _stated(rule) for name, rule in document.headers.items()},

@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.policy.document import Content, Principals
 from broker.policy.judging import ADMITTED, KINDS, Change, Effect, canonical, judge, unjudged
+from broker.policy.operations import told_methods
 from broker.policy.routes import Route
 
 _NO_PERMISSION = frozenset({"$schema", "description", "tests"})
@@ -94,6 +95,6 @@ def _grant(route: Route) -> str:
     if principals is not None:
         rules = [f"{name} {canonical(rule.model_dump(exclude_none=True))}" for name, rule in principals.claims.items()]
         who = "everyone" if principals.anonymous else f"principals with {', '.join(rules)}"
-    signed = document.methods or (["GET"] if "download-url" in document.vends else [])
-    methods = f" ({', '.join(signed)})" if signed else ""
+    told = told_methods(document)
+    methods = f" ({', '.join(told)})" if told else ""
     return f"vends {', '.join(document.vends)}{methods} of {document.bucket}/{document.key} to {who}"

@@ -115,6 +115,11 @@ def other_operations(document: PolicyDocument) -> dict[str, Operation]:
     return found
 
 
+def told_methods(document: PolicyDocument) -> list[str]:
+    """The methods to name to people: those listed, or a download's; none where each vend has its own."""
+    return list(document.methods or (["GET"] if "download-url" in document.vends else []))
+
+
 def signed_methods(document: PolicyDocument) -> list[str]:
     """The HTTP methods that a route signs (vend `credentials` signs nothing)."""
     methods: list[str] = list(document.methods or []) if {"url", "signature"} & set(document.vends) else []
