@@ -32,7 +32,7 @@ def loads(data: bytes | str, max_depth: int = 8) -> Any:
     """The value that `data` holds; `max_depth` counts nested objects and arrays, so `{}` has depth 1."""
     text = _text(data)
     try:
-        value = _DECODER.decode(text)
+        value = _value(text)
     except StrictJsonError:
         raise
     except json.JSONDecodeError as error:
@@ -50,6 +50,15 @@ def loads(data: bytes | str, max_depth: int = 8) -> Any:
     if _MAY_HOLD_A_SURROGATE.search(text) is not None:
         _refuse_lone_surrogates(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def _value(text: str) -> Any:
+    # The decoder itself searches for white space on both sides with regular expressions; mostly there is none.
+    try:
+        value, end = _DECODER.scan_once(text, 0)  # type: ignore[attr-defined]  # what `raw_decode` calls
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _DECODER.decode(text)
 
 
 def _text(data: bytes | str) -> str:

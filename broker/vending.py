@@ -180,17 +180,8 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         )
     url = credential.signer.presigned_url(request, window)
     check_length(len(url))  # the order was checked with a token of usual length
-    return UrlGrant(
-        method=request.method,
-        url=url,
-        headers=order.headers,
-        bucket=order.bucket,
-        region=order.region,
-        key=request.key or BUCKET,
-        expires_in=window.valid_until - now,
-        expires_at=window.valid_until,
-        credential=credential,
-    )
+    key, until = request.key or BUCKET, window.valid_until
+    return UrlGrant(request.method, url, order.headers, order.bucket, order.region, key, until - now, until, credential)
 
 
 def _form(order: Order, form: Form, credential: Credential, now: int) -> FormGrant:

@@ -178,7 +178,7 @@ def parse_ask(unverified: Any, vend: str) -> Ask:
     """The ask in a JSON value. Raises InvalidRequest with everything that is wrong with its shape."""
     model = ASKS[vend]
     try:
-        asked = model.model_validate(unverified)
+        asked = model.__pydantic_validator__.validate_python(unverified)  # as `model_validate`, without its questions
     except ValidationError as error:
         found = error.errors(include_url=False)
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
@@ -215,12 +215,13 @@ def parse_named_ask(unverified: Any, legal: Collection[str] = tuple(ASKS)) -> As
     """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
     if not isinstance(unverified, Mapping):
         raise InvalidRequest("invalid_request", f"an ask is an object, got {_kind(unverified)}")
-    vend = unverified.get("vend")
+    others = dict(unverified)
+    vend = others.pop("vend", None)
     if not isinstance(vend, str) or vend not in legal:
         got = quoted(vend) if isinstance(vend, str) else _kind(vend) if "vend" in unverified else "none"
         message = f"must be one of {', '.join(legal)}, got {got}"
         raise InvalidRequest("invalid_request", f"vend {message}", [FieldError("vend", message)])
-    return parse_ask({name: value for name, value in unverified.items() if name != "vend"}, vend)
+    return parse_ask(others, vend)
 
 
 def _path(details: ErrorDetails) -> str:

@@ -118,57 +118,44 @@ class Route:
         window_seconds = self.document.expires.window_seconds
         if window_seconds:
             params = dict(sorted(params.items()))  # equal asks, equal bytes, in whatever order their members came
-        self._expires_in(ask)
+        expires_in = self._expires_in(ask)
         request = signing.Request(
             operation.method, self.endpoint.base_url, key, {"Host": self.endpoint.host, **headers}, params
         )
         _check_expected_length(request)
         # Whose credential lists is a matter of the prefix, not of the key.
         reached = params["prefix"] if operation.permission.listing else key
-        return self._order(ask, operation, claims, reached, request, headers=headers, window_seconds=window_seconds)
+        demand = self._demand(operation, claims, reached, expires_in + window_seconds)
+        bucket, region = self.document.bucket, self.document.region
+        return Order(ask.vend, bucket, region, demand, expires_in, window_seconds, request, headers)
 
     def _other(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
         operation = self.others["initiate" if ask.step == "initiate" else ask.vend]
         self._check_bucket(ask)
         key = self.keys.key(ask, operation, claims, now)
         endpoint, host = self.endpoint.base_url, {"Host": self.endpoint.host}
+
+        def order(request: signing.Request | None = None, **more: Any) -> Order:
+            expires_in = self._expires_in(ask)
+            demand = self._demand(operation, claims, key, expires_in)
+            return Order(ask.vend, self.document.bucket, self.document.region, demand, expires_in, 0, request, **more)
+
         if ask.vend == "confirm":
-            return self._order(ask, operation, claims, key, signing.Request("HEAD", endpoint, key, host, {}))
+            return order(signing.Request("HEAD", endpoint, key, host, {}))
         headers = self._headers(ask, operation, claims, size_flaws(ask.size, self.document.content))
         if ask.vend == "form":
-            return self._order(ask, operation, claims, key, form=form(self.document, key, headers), base_url=endpoint)
+            return order(form=form(self.document, key, headers), base_url=endpoint)
         object_ = signing.Request("", endpoint, key, host, {})
         signed = step(ask, self.document.content, object_, headers)
         self._expires_in(ask)
         last = signed.requests[-1].request  # of parts the one with the longest number
         _check_expected_length(last)
         _check_expected_answer(len(signed.requests), last)
-        return self._order(ask, operation, claims, key, step=signed)
+        return order(step=signed)
 
-    def _order(
-        self,
-        ask: Ask,
-        operation: Operation,
-        claims: ProvenClaims,
-        key: str,
-        request: signing.Request | None = None,
-        *,
-        window_seconds: int = 0,
-        **more: Any,
-    ) -> Order:
-        expires_in = self._expires_in(ask)
+    def _demand(self, operation: Operation, claims: ProvenClaims, key: str, seconds: int) -> Demand:
         longest = self.document.expires.max_seconds + MARGIN_SECONDS
-        scope = self.scope(operation.permission, claims, key)
-        return Order(
-            vend=ask.vend,
-            bucket=self.document.bucket,
-            region=self.document.region,
-            demand=Demand(scope, expires_in + window_seconds + MARGIN_SECONDS, longest, self.renews),
-            expires_in=expires_in,
-            window_seconds=window_seconds,
-            request=request,
-            **more,
-        )
+        return Demand(self.scope(operation.permission, claims, key), seconds + MARGIN_SECONDS, longest, self.renews)
 
     def covers(self, outline: Outline) -> bool:
         """Whether a credential of this outline may be one of this route's."""
@@ -282,11 +269,9 @@ def check_length(length: int) -> None:
 
 
 def _check_expected_length(request: signing.Request) -> None:
-    characters = len(request.key)
-    for name in request.headers:
-        characters += len(name)
-    for name, value in request.params.items():
-        characters += len(name) + len(value)
+    characters = len(request.key) + sum(map(len, request.headers))
+    if request.params:
+        characters += sum(map(len, request.params)) + sum(map(len, request.params.values()))
     # A character is at most twelve in a URL; nearly every ask is short enough to stop here.
     if 12 * characters + _USUAL_TOKEN_BYTES + _FIXED_BYTES > URL_BYTES:
         check_length(signing.url_length(request, _USUAL_TOKEN_BYTES))

@@ -6,10 +6,12 @@ How one is written is in `notation`; what a value may hold, so that it widens no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import NewType
+from itertools import takewhile
+from operator import itemgetter
+from typing import Any, NewType
 
 from broker.patterns import Pattern
 from broker.policy.flaws import flaw
@@ -81,17 +83,36 @@ class InputSpec:
         return None
 
 
+class Head:
+    """The literals and claims that a template begins with, ready to be filled."""
+
+    __slots__ = ("_form", "_pick", "parts")
+
+    def __init__(self, parts: Sequence[Literal | Claim]) -> None:
+        self.parts = tuple(parts)
+        names = [part.name for part in parts if isinstance(part, Claim)]
+        # Every ask needs it, and this takes a third of what joining its parts would.
+        self._form = "".join("%s" if isinstance(part, Claim) else part.text.replace("%", "%%") for part in parts)
+        self._pick: Callable[[ProvenClaims], Any] = itemgetter(*names) if names else lambda claims: ()
+
+    def text(self, claims: ProvenClaims) -> str:
+        """The text, with these claims."""
+        text: str = self._form % self._pick(claims)
+        return text
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A parsed key template. `claims` and `inputs` are names it holds; `generated`: the broker makes a part of it.
 
-    `fixed` are the parts at its beginning that are the same in all keys of a principal. `literal_prefix` is the text
-    before the first placeholder, cut after its last `/`; the whole key if there is no placeholder.
+    `head` is its beginning that is the same in all keys of a principal, `rest` are the parts after it.
+    `literal_prefix` is the text before the first placeholder, cut after its last `/`; the whole key if there is none.
     """
 
     text: str
     parts: tuple[Part, ...]
-    fixed: tuple[Literal | Claim, ...]
+    head: Head
+    rest: tuple[Part, ...]
     literal_prefix: str
     claims: frozenset[str]
     inputs: frozenset[str]
@@ -102,30 +123,29 @@ class Template:
 
         The whole key if every part is: nothing follows that a wildcard would have to cover.
         """
-        text = self._beginning(claims)
-        return text if len(self.fixed) == len(self.parts) else _cut(text)
-
-    def _beginning(self, claims: ProvenClaims) -> str:
-        return "".join([part.text if isinstance(part, Literal) else claims[part.name] for part in self.fixed])
+        text = self.head.text(claims)
+        return _cut(text) if self.rest else text
 
     def render(self, claims: ProvenClaims, inputs: Mapping[str, str], now: int) -> str:
         """A key for these values. The caller has checked each; the whole is to be checked by `key_flaw`."""
-        texts = []
-        for part in self.parts:
+        texts = [self.head.text(claims)]
+        for part in self.rest:
             if isinstance(part, Literal):
                 texts.append(part.text)
-            elif isinstance(part, Claim):
-                texts.append(claims[part.name])
+            elif isinstance(part, Uuid):
+                texts.append(fresh_uuid())
             elif isinstance(part, Input):
                 texts.append(inputs[part.name])
             else:
-                texts.append(fresh_uuid() if isinstance(part, Uuid) else day_of(now))
+                texts.append(claims[part.name] if isinstance(part, Claim) else day_of(now))
         return "".join(texts)
 
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
         """Whether some legal filling of the inputs and generated parts gives exactly this key, which has no flaw."""
-        beginning = self._beginning(claims)
-        return key.startswith(beginning) and self._fits(len(self.fixed), len(beginning), key, claims, specs, set())
+        head = self.head.text(claims)
+        if not self.rest:
+            return key == head
+        return key.startswith(head) and self._fits(0, len(head), key, claims, specs, set())
 
     def _fits(
         self,
@@ -136,14 +156,12 @@ class Template:
         specs: Mapping[str, InputSpec],
         failed: set[tuple[int, int]],
     ) -> bool:
-        """Whether the parts from `index` on can fill the key from `start` on; `failed` are those known not to."""
-        if index == len(self.parts):
-            return start == len(key)
+        """Whether the rest from `index` on can fill the key from `start` on; `failed` are those known not to."""
+        if index + 1 == len(self.rest):
+            return _fills(self.rest[index], key[start:], claims, specs)
         if (index, start) in failed:
             return False
         ends = self._ends(index, start, key, claims, specs)
-        if index + 1 == len(self.parts):
-            return len(key) in ends
         if any(self._fits(index + 1, end, key, claims, specs, failed) for end in ends):
             return True
         failed.add((index, start))
@@ -152,27 +170,33 @@ class Template:
     def _ends(
         self, index: int, start: int, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]
     ) -> list[int]:
-        """Where the part at `index` may end, if it starts at `start`."""
-        part = self.parts[index]
+        """Where the part at `index`, which is not the last, may end if it starts at `start`."""
+        part, following = self.rest[index], self.rest[index + 1]
         if isinstance(part, (Literal, Claim)):
             text = part.text if isinstance(part, Literal) else claims[part.name]
             return [start + len(text)] if key.startswith(text, start) else []
-        if isinstance(part, Uuid):
-            return [start + UUID_BYTES] if _UUID.fullmatch(key, start, start + UUID_BYTES) else []
-        if isinstance(part, Date):
-            return [start + DATE_BYTES] if is_date(key[start : start + DATE_BYTES]) else []
+        if isinstance(part, (Uuid, Date)):
+            end = start + (UUID_BYTES if isinstance(part, Uuid) else DATE_BYTES)
+            return [end] if _fills(part, key[start:end], claims, specs) else []
         spec = specs[part.name]
         if spec.enum is not None:
             return [start + len(value) for value in spec.enum if key.startswith(value, start)]
         limit = len(key) if spec.path else _segment_end(key, start)
-        following = self.parts[index + 1] if index + 1 < len(self.parts) else None
-        if following is None:
-            ends = [limit]
-        else:
-            ends = list(range(start + 1, min(limit, start + spec.max_bytes) + 1))
-            if isinstance(following, Literal):
-                ends = [end for end in ends if key.startswith(following.text, end)]
+        ends = list(range(start + 1, min(limit, start + spec.max_bytes) + 1))
+        if isinstance(following, Literal):
+            ends = [end for end in ends if key.startswith(following.text, end)]
         return [end for end in ends if spec.flaw(key[start:end]) is None]
+
+
+def _fills(part: Part, text: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
+    """Whether a part can be exactly this text."""
+    if isinstance(part, Input):
+        return specs[part.name].flaw(text) is None
+    if isinstance(part, Uuid):
+        return _UUID.fullmatch(text) is not None
+    if isinstance(part, Date):
+        return is_date(text)
+    return text == (part.text if isinstance(part, Literal) else claims[part.name])
 
 
 def is_date(text: str) -> bool:
@@ -193,20 +217,13 @@ def day_of(now: int) -> str:
 
 def template(text: str, parts: Sequence[Part]) -> Template:
     """The template of these parts."""
-    fixed: list[Literal | Claim] = []
-    for part in parts:
-        if not isinstance(part, (Literal, Claim)):
-            break
-        fixed.append(part)
-    literal = ""
-    for known in fixed:
-        if isinstance(known, Claim):
-            break
-        literal += known.text
+    head = Head(list(takewhile(lambda part: isinstance(part, (Literal, Claim)), parts)))  # type: ignore[arg-type]
+    literal = "".join(part.text for part in takewhile(lambda part: isinstance(part, Literal), parts))  # type: ignore[union-attr]
     return Template(
         text=text,
         parts=tuple(parts),
-        fixed=tuple(fixed),
+        head=head,
+        rest=tuple(parts[len(head.parts) :]),
         literal_prefix=literal if all(isinstance(part, Literal) for part in parts) else _cut(literal),
         claims=frozenset(part.name for part in parts if isinstance(part, Claim)),
         inputs=frozenset(part.name for part in parts if isinstance(part, Input)),
