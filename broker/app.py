@@ -30,8 +30,10 @@ from broker.policy.asks import parse_batch, parse_named_ask
 from broker.policy.catalog import Catalog
 from broker.reloading import Policies
 from broker.settings import Settings
-from broker.web import cross_origin, documentation, operations, problems, scripts, vend
+from broker.web import documentation, operations, problems, scripts, vend
 from broker.web.application import Application
+from broker.web.cross_origin import Sharing
+from broker.web.views import Views
 
 if TYPE_CHECKING:
     from broker.console.tally import Tally
@@ -140,11 +142,11 @@ class Broker:
             return vend.enter(environ, self._authenticator, self.audit, self._desk.clock())[1]
 
         blueprint = Blueprint("broker", __name__, url_prefix=url_prefix)
-        vend.register(blueprint, self._desk, self._authenticator, self.audit)
-        operations.register(blueprint, self.readiness, self.metrics.exposition, authenticate)
-        scripts.register(blueprint)
-        documentation.register(blueprint, self._desk, authenticate, anonymous=self._anonymous)
-        cross_origin.register(blueprint, self._cors_origins)
+        views = Views(blueprint, self.audit, Sharing(self._cors_origins) if self._cors_origins else None)
+        vend.register(views, self._desk, self._authenticator, self.audit)
+        operations.register(views, self.readiness, self.metrics.exposition, authenticate)
+        scripts.register(views)
+        documentation.register(views, self._desk, authenticate, anonymous=self._anonymous)
         problems.register(blueprint, self.audit)
         app.register_blueprint(blueprint)
         if self._viewers is not None:

@@ -44,7 +44,7 @@ class Bound(NamedTuple):
 
 
 # Calls of Python functions, comprehensions not counted: they are calls until Python 3.11 only.
-WARM_CALLS, ITEM_CALLS = Bound(207), Bound(65)
+WARM_CALLS, ITEM_CALLS = Bound(165), Bound(65)
 # SHA-256 of the bearer token; SHA-1 of the request, and both keyed states of the HMAC. In a new second the key, too,
 # an HMAC, and its two states.
 WARM_HASHES, ITEM_HASHES, SECOND_HASHES = 4, 3, 3

@@ -1,91 +1,80 @@
-"""Flask without what the broker never uses and every request would pay for."""
+"""The broker's own application: Flask, and a straight way from a request to its view.
+
+Flask prepares contexts, a session and a request object around each view, looks for what is to be done before and after,
+and matches the path anew; for an ask that costs a third of what it takes to answer it. A `View` needs none of that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Request, Response, appcontext_tearing_down, request_tearing_down
-from flask.sessions import SecureCookieSession, SessionInterface
-from werkzeug.routing import Map, MapAdapter
+from flask import Flask, Request, signals
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
+
+from broker.web.views import View
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _KNOWN_PATHS = 1024
 
 
-class _Request(Request):
-    """A request whose body is read by nobody but us: Flask need not look for files to close."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class _NoSessions(SessionInterface):
-    """The broker sets no cookies; Flask's default prepares a session for every request."""
-
-    _none = SecureCookieSession()
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
-        return self._none
-
-    def is_null_session(self, obj: object) -> bool:
-        return True
-
-
-class _Router(MapAdapter):
-    """A router that remembers: the same few paths come again and again, and matching costs as much as signing."""
-
-    def __init__(self, known: dict[tuple[str, str], Any], request: Request, url_map: Map) -> None:
-        # No URL is built from the Host, and no route depends on it: it is not looked at.
-        super().__init__(url_map, "", request.root_path, "", request.scheme, request.path, request.method)
-        self._known = known
-
-    def match(self, *args: Any, **kwargs: Any) -> Any:
-        """(rule, arguments) of the request's path. Raises as MapAdapter does."""
-        asked = (self.path_info, self.default_method)
-        found = self._known.get(asked)
-        if found is None:
-            found = super().match(*args, **kwargs)
-            if len(self._known) >= _KNOWN_PATHS:
-                self._known.clear()
-            self._known[asked] = found
-        rule, arguments = found
-        return rule, dict(arguments)
-
-
 class Application(Flask):
-    """The broker's own application: no sessions, no look at the Host, paths matched once, no `after_this_request`."""
-
-    request_class = _Request
-    session_interface = _NoSessions()
+    """Goes straight to views, unless somebody wants to know of requests: then Flask's way, as to all other pages."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
-        self._known: dict[tuple[str, str], Any] = {}
+        # The same few paths come again and again, and matching one costs as much as signing.
+        self._known: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
 
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """A view as it is: none is a coroutine, and looking for one costs each request a microsecond."""
-        return func
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The answer to a request."""
+        endpoint, arguments = self._found(environ)
+        view = self.view_functions.get(endpoint)
+        if isinstance(view, View) and not self._watched(endpoint.rpartition(".")[0]):
+            return view.answer(environ, arguments)(environ, start_response)
+        return super().wsgi_app(environ, start_response)
 
-    # Around each request Flask looks for what was registered for it, blueprint by blueprint. Mostly that is nothing.
+    def _found(self, environ: WSGIEnvironment) -> tuple[str, Mapping[str, str]]:
+        """Endpoint and arguments of a path and method, an empty endpoint if there is none."""
+        asked = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+        found: tuple[Any, Mapping[str, str]] | None = self._known.get(asked)
+        if found is None:
+            try:
+                found = self._router(self.request_class(environ, populate_request=False)).match()
+            except HTTPException:  # Flask tells
+                return "", {}
+            if len(self._known) >= _KNOWN_PATHS:
+                self._known.clear()
+            self._known[asked] = found
+        return found
 
-    def preprocess_request(self) -> Any:
-        """Whatever is to be done before a request."""
-        return super().preprocess_request() if self.before_request_funcs or self.url_value_preprocessors else None
-
-    def process_response(self, response: Response) -> Response:
-        """Whatever is to be done to an answer; there is no session to be saved."""
-        return super().process_response(response) if self.after_request_funcs else response
-
-    def do_teardown_request(self, *args: Any) -> None:
-        """Whatever is to be done when a request is over."""
-        if self.teardown_request_funcs or request_tearing_down.receivers:
-            super().do_teardown_request(*args)
-
-    def do_teardown_appcontext(self, *args: Any) -> None:
-        """Whatever is to be done when its application's context is over."""
-        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
-            super().do_teardown_appcontext(*args)
+    def _watched(self, blueprint: str) -> bool:
+        """Whether anything is to be done around the requests of a blueprint, or anybody listens to all."""
+        for wanted in (
+            self.before_request_funcs,
+            self.after_request_funcs,
+            self.teardown_request_funcs,
+            self.url_value_preprocessors,
+        ):
+            if wanted and (None in wanted or blueprint in wanted):
+                return True
+        return bool(
+            self.teardown_appcontext_funcs
+            or signals.request_started.receivers
+            or signals.request_finished.receivers
+            or signals.request_tearing_down.receivers
+            or signals.appcontext_pushed.receivers
+            or signals.appcontext_popped.receivers
+            or signals.appcontext_tearing_down.receivers
+        )
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The router of one request."""
-        return _Router(self._known, request, self.url_map) if request is not None else None
+        return self._router(request) if request is not None else None
+
+    def _router(self, request: Request) -> MapAdapter:
+        # No URL is built from the Host, and no route depends on it: it is not looked at.
+        return MapAdapter(self.url_map, "", request.root_path, "", request.scheme, request.path, request.method)

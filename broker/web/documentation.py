@@ -6,18 +6,21 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response
 
 from broker import vending
+from broker.errors import MethodNotAllowed
 from broker.identity.principals import Principal
 from broker.policy.catalog import Catalog
 from broker.web import docs_page, openapi, problems, vend
+from broker.web.views import Views
 
 _PAGE_TYPE = "text/html; charset=utf-8"
 _IDENTITY = ("HTTP_AUTHORIZATION", "HTTP_X_PRINCIPAL", "HTTP_X_PRINCIPAL_CLAIMS")
 _KEPT = 16
 
 Write = Callable[[Mapping[str, Any]], bytes]
+Show = Callable[[dict[str, Any]], Response]
 
 
 class _Texts:
@@ -39,19 +42,19 @@ class _Texts:
 
 
 def register(
-    blueprint: Blueprint, desk: vending.Desk, authenticate: Callable[[dict[str, Any]], Principal], *, anonymous: bool
+    views: Views, desk: vending.Desk, authenticate: Callable[[dict[str, Any]], Principal], *, anonymous: bool
 ) -> None:
-    """Add `/openapi.json` and `/docs` to a blueprint; `anonymous`: callers without credentials are let in."""
-    prefix = blueprint.url_prefix or ""
+    """Add `/openapi.json` and `/docs`; `anonymous`: callers without credentials are let in."""
+    prefix = views.blueprint.url_prefix or ""
     generic = openapi.generic(prefix, anonymous=anonymous)
 
-    def view(write: Write, content_type: str, answer: type[problems.Answer], stranger: bytes) -> Callable[[], Response]:
+    def view(write: Write, content_type: str, answer: type[problems.Answer], stranger: bytes) -> Show:
         texts = _Texts(write, prefix, anonymous=anonymous)
 
-        def show() -> Response:
-            if not any(name in request.environ for name in _IDENTITY):
+        def show(environ: dict[str, Any]) -> Response:
+            if not any(name in environ for name in _IDENTITY):
                 return problems.respond(stranger, content_type=content_type, answer=answer)
-            principal = authenticate(request.environ)
+            principal = authenticate(environ)
             catalog = desk.catalog()
             names = tuple(name for name, route in catalog.routes.items() if vend.admits(route, principal))
             return problems.respond(texts.of_routes(catalog, names), content_type=content_type, answer=answer)
@@ -60,8 +63,13 @@ def register(
 
     document = view(_as_json, "application/json", problems.Answer, _as_json(generic))
     page = view(docs_page.own, _PAGE_TYPE, _Page, docs_page.stranger(generic))
-    blueprint.add_url_rule("/openapi.json", "openapi", document, provide_automatic_options=False)
-    blueprint.add_url_rule("/docs", "docs", page, provide_automatic_options=False)
+
+    def only_read(environ: dict[str, Any]) -> Response:
+        raise MethodNotAllowed("GET, HEAD", "OPTIONS")
+
+    views.add("/openapi.json", "openapi", document, shared=True)
+    views.add("/openapi.json", "openapi_options", only_read, "OPTIONS", shared=True)
+    views.add("/docs", "docs", page)
 
 
 class _Page(problems.Answer):

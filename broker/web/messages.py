@@ -61,7 +61,7 @@ def _body(environ: dict[str, Any]) -> bytes:
         if len(data) == length:
             return data
     # Chunked, or read by somebody before us. Werkzeug cuts it silently at its limit: so one byte more, and count.
-    request = Request(environ)
+    request = Request(environ, populate_request=False)
     request.max_content_length = BODY_BYTES + 1
     data = request.get_data()
     if len(data) > BODY_BYTES:

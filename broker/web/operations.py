@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response
 
 from broker.errors import NEEDS_AUTHENTICATION, Forbidden, Unauthenticated
 from broker.identity.principals import Principal
 from broker.web import problems
+from broker.web.views import Views
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,30 +29,30 @@ class Readiness:
 
 
 def register(
-    blueprint: Blueprint,
+    views: Views,
     readiness: Callable[[], Readiness],
     metrics: Callable[[], bytes],
     authenticate: Callable[[dict[str, Any]], Principal],
 ) -> None:
-    """Add `/healthz`, `/readyz` and `/metrics` to a blueprint."""
+    """Add `/healthz`, `/readyz` and `/metrics`."""
 
-    def healthz() -> Response:
+    def healthz(environ: dict[str, Any]) -> Response:
         return problems.respond(b'{"status": "ok"}')
 
-    def readyz() -> Response:
+    def readyz(environ: dict[str, Any]) -> Response:
         found = readiness()
         degraded = not (found.redis and found.sts and found.reload)
         body = {"ready": found.ready, "degraded": degraded, **asdict(found)}
         return problems.respond(json.dumps(body).encode(), 200 if found.ready else 503)
 
-    def metrics_view() -> Response:
-        principal = authenticate(request.environ)
+    def metrics_view(environ: dict[str, Any]) -> Response:
+        principal = authenticate(environ)
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
         if not principal.operations:
             raise Forbidden("/metrics is for API keys with operations")
         return problems.respond(metrics(), content_type=METRICS_TYPE)
 
-    blueprint.add_url_rule("/metrics", "metrics", metrics_view, provide_automatic_options=False)
-    blueprint.add_url_rule("/healthz", "healthz", healthz, provide_automatic_options=False)
-    blueprint.add_url_rule("/readyz", "readyz", readyz, provide_automatic_options=False)
+    views.add("/metrics", "metrics", metrics_view)
+    views.add("/healthz", "healthz", healthz)
+    views.add("/readyz", "readyz", readyz)

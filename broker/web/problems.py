@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_path_info
 
 from broker.audit.outcomes import Audit
 from broker.audit.visits import Visit
@@ -103,42 +104,47 @@ def arrived(environ: dict[str, Any], audit: Audit, now: int) -> Visit:
 
 def register(target: Flask | Blueprint, audit: Audit) -> None:
     """Give every error of an application (or of our blueprint alone) the one shape, and its line."""
+    target.register_error_handler(Exception, lambda error: answer(error, request.environ, audit))
 
-    def of_broker_error(error: BrokerError) -> Response:
-        errors, key_id = (error.errors, error.key_id) if isinstance(error, RequestError) else ((), None)
-        response = _problem(audit, error.status, error.code, error.detail, errors, key_id)
-        if error.status == HTTPStatus.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, MethodNotAllowed):
-            response.headers["Allow"] = error.allowed
-        if isinstance(error, RateLimited | UpstreamUnavailable):
-            response.headers["Retry-After"] = str(error.retry_after_seconds)
-        return response
 
-    def of_http_exception(error: HTTPException) -> Response:
-        status = error.code or 500
-        if status < 400:
-            return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
-        code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
-        allowed = ", ".join(value for name, value in error.get_headers() if name == "Allow")
-        detail = HTTPStatus(status).description or HTTPStatus(status).phrase
-        if status == HTTPStatus.NOT_FOUND:
-            detail = "no such path; the API begins at /v1, and /docs describes it"
-        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"this path takes {allowed}, got {named(request.method)}"
-        response = _problem(audit, status, code, detail)
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["Allow"] = allowed
-        return response
+def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Response:
+    """The answer to a request in which an error was raised; it leaves a line."""
+    if isinstance(error, BrokerError):
+        return _of_broker_error(error, environ, audit)
+    if isinstance(error, HTTPException):
+        return _of_http_exception(error, environ, audit)
+    fields = {"request_id": request_id(environ)}
+    logger.error("bug: %s", type(error).__name__, exc_info=error, extra={"fields": fields})
+    return _problem(environ, audit, 500, "internal_error", "a bug of the broker: its log has this request_id")
 
-    def of_bug(error: Exception) -> Response:
-        fields = {"request_id": request_id(request.environ)}
-        logger.error("bug: %s", type(error).__name__, exc_info=error, extra={"fields": fields})
-        return _problem(audit, 500, "internal_error", "a bug of the broker: its log has this request_id")
 
-    target.register_error_handler(BrokerError, of_broker_error)
-    target.register_error_handler(HTTPException, of_http_exception)
-    target.register_error_handler(Exception, of_bug)
+def _of_broker_error(error: BrokerError, environ: dict[str, Any], audit: Audit) -> Response:
+    errors, key_id = (error.errors, error.key_id) if isinstance(error, RequestError) else ((), None)
+    response = _problem(environ, audit, error.status, error.code, error.detail, errors, key_id)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = error.allowed
+    if isinstance(error, RateLimited | UpstreamUnavailable):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Audit) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
+    code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
+    allowed = ", ".join(value for name, value in error.get_headers() if name == "Allow")
+    detail = HTTPStatus(status).description or HTTPStatus(status).phrase
+    if status == HTTPStatus.NOT_FOUND:
+        detail = "no such path; the API begins at /v1, and /docs describes it"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"this path takes {allowed}, got {named(environ['REQUEST_METHOD'])}"
+    response = _problem(environ, audit, status, code, detail)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = allowed
+    return response
 
 
 def _client(address: str | None) -> str:
@@ -149,12 +155,14 @@ def _client(address: str | None) -> str:
         return "unknown"
 
 
-def problem(error: BrokerError) -> dict[str, Any]:
+def problem(error: BrokerError, environ: dict[str, Any]) -> dict[str, Any]:
     """The body of one of our own errors."""
-    return _body(error.status, error.code, error.detail, error.errors if isinstance(error, RequestError) else ())
+    errors = error.errors if isinstance(error, RequestError) else ()
+    return _body(environ, error.status, error.code, error.detail, errors)
 
 
 def _problem(
+    environ: dict[str, Any],
     audit: Audit,
     status: int,
     code: str,
@@ -162,13 +170,14 @@ def _problem(
     errors: Sequence[FieldError] = (),
     key_id: str | None = None,
 ) -> Response:
-    visit: Visit = request.environ.get(_VISIT_KEY) or arrived(request.environ, audit, 0)
-    visit.path, visit.client, visit.key_id = request.path, _client(request.remote_addr), key_id
+    visit: Visit = environ.get(_VISIT_KEY) or arrived(environ, audit, 0)
+    visit.path = "/" + get_path_info(environ).lstrip("/")  # as it was routed
+    visit.client, visit.key_id = _client(environ.get("REMOTE_ADDR")), key_id
     audit.refused(visit, status, code, detail)
-    return respond(json.dumps(_body(status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
+    return respond(json.dumps(_body(environ, status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
 
 
-def _body(status: int, code: str, detail: str, errors: Sequence[FieldError]) -> dict[str, Any]:
+def _body(environ: dict[str, Any], status: int, code: str, detail: str, errors: Sequence[FieldError]) -> dict[str, Any]:
     return {
         "type": f"urn:cos-broker:{code}",
         "title": HTTPStatus(status).phrase,
@@ -176,5 +185,5 @@ def _body(status: int, code: str, detail: str, errors: Sequence[FieldError]) -> 
         "code": code,
         "detail": detail,
         "errors": [{"field": one.field, "message": one.message} for one in errors[:_ERRORS]],
-        "request_id": request_id(request.environ),
+        "request_id": request_id(environ),
     }

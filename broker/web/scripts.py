@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response
 
 from broker.web import problems
+from broker.web.views import Views
 
 CLIENT = Path(__file__).parent / "static" / "client.js"
 
@@ -17,14 +19,14 @@ class _Script(problems.Answer):
     fixed = problems.fixed_headers(cache_control="no-cache")
 
 
-def register(blueprint: Blueprint) -> None:
-    """Add `/client.js` to a blueprint."""
+def register(views: Views) -> None:
+    """Add `/client.js`."""
     script = CLIENT.read_bytes()
     etag = hashlib.sha256(script).hexdigest()[:32]
 
-    def client() -> Response:
+    def client(environ: dict[str, Any]) -> Response:
         answer = problems.respond(script, content_type="text/javascript; charset=utf-8", answer=_Script)
         answer.set_etag(etag)
-        return answer.make_conditional(request)  # type: ignore[return-value]  # itself
+        return answer.make_conditional(environ)  # type: ignore[return-value]  # itself
 
-    blueprint.add_url_rule("/client.js", "client", client, provide_automatic_options=False)
+    views.add("/client.js", "client", client, shared=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
@@ -20,6 +19,7 @@ from broker.policy.asks import ASKS
 from broker.policy.descriptions import describe
 from broker.policy.routes import Route
 from broker.web import messages, problems
+from broker.web.views import Views
 
 _ENDPOINTS = (*ASKS, BATCH)
 
@@ -31,20 +31,19 @@ class _Rest(BaseConverter):
     part_isolating = False
 
 
-def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authenticator, audit: Audit) -> None:
-    """Add the views of `/v1` to a blueprint."""
+def register(views: Views, desk: vending.Desk, authenticator: Authenticator, audit: Audit) -> None:
+    """Add the views of `/v1`."""
 
-    def entered() -> tuple[Visit, Principal]:
-        return enter(request.environ, authenticator, audit, desk.clock())
+    def entered(environ: dict[str, Any]) -> tuple[Visit, Principal]:
+        return enter(environ, authenticator, audit, desk.clock())
 
-    def list_routes() -> Response:
-        _, principal = entered()
+    def list_routes(environ: dict[str, Any]) -> Response:
+        _, principal = entered(environ)
         routes = [describe(route) for route in desk.catalog().routes.values() if admits(route, principal)]
         return problems.respond(json.dumps({"routes": routes}).encode())
 
-    def vend(route_name: str, vend_name: str) -> Response:
-        environ = request.environ
-        visit, principal = enter(environ, authenticator, audit, desk.clock())
+    def vend(environ: dict[str, Any], route_name: str, vend_name: str) -> Response:
+        visit, principal = entered(environ)
         if vend_name not in ASKS:
             raise _no_path(principal)
         visit.vend = vend_name
@@ -57,47 +56,45 @@ def register(blueprint: Blueprint, desk: vending.Desk, authenticator: Authentica
         audit.granted(visit, grant)
         return problems.respond(answer)
 
-    def batch(route_name: str) -> Response:
-        visit, principal = entered()
+    def batch(environ: dict[str, Any], route_name: str) -> Response:
+        visit, principal = entered(environ)
         visit.vend = BATCH
         route = desk.find(route_name, principal)
         visit.route = route.name
         claims = route.admit(principal)
-        asks = messages.read_batch(request.environ)
+        asks = messages.read_batch(environ)
         outcomes = vend_many(desk, route, asks, claims, principal, visit.now)
-        answer = messages.answer_batch(outcomes, problems.problem)
+        answer = messages.answer_batch(outcomes, lambda error: problems.problem(error, environ))
         audit.settled(visit, asks, outcomes)
         return problems.respond(answer)
 
-    def no_view(rest: str | None = None) -> Response:
+    def no_view(environ: dict[str, Any], rest: str | None = None) -> Response:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
-        _, principal = entered()
+        _, principal = entered(environ)
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
+        method = named(environ["REQUEST_METHOD"])
         if rest is None:
-            raise MethodNotAllowed("GET", named(request.method))
+            raise MethodNotAllowed("GET", method)
         segments = rest.split("/")
         if len(segments) == 2 and segments[1] in _ENDPOINTS:
             desk.find(segments[0], principal)
-            raise MethodNotAllowed("POST", named(request.method))
+            raise MethodNotAllowed("POST", method)
         raise _no_path(principal)
-
-    def add(rule: str, name: str, view: Callable[..., Response], method: str) -> None:
-        blueprint.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False, merge_slashes=False)
 
     def add_others(state: BlueprintSetupState) -> None:
         # Flask's own way to add a rule knows no "any method".
-        prefix, endpoint = state.url_prefix or "", f"{blueprint.name}.no_view"
+        prefix, endpoint = state.url_prefix or "", f"{views.blueprint.name}.no_view"
         state.app.url_map.converters["broker_rest"] = _Rest
         for path in ("/v1", "/v1/<broker_rest:rest>"):
             rule = state.app.url_rule_class(prefix + path, endpoint=endpoint, strict_slashes=True, merge_slashes=False)
             state.app.url_map.add(rule)
-        state.app.view_functions[endpoint] = no_view
+        state.app.view_functions[endpoint] = views.view(no_view, shared=True)
 
-    add("/v1", "routes", list_routes, "GET")
-    add("/v1/<route_name>/batch", "batch", batch, "POST")
-    add("/v1/<route_name>/<vend_name>", "vend", vend, "POST")
-    blueprint.record(add_others)
+    views.add("/v1", "routes", list_routes, shared=True)
+    views.add("/v1/<route_name>/batch", "batch", batch, "POST", shared=True)
+    views.add("/v1/<route_name>/<vend_name>", "vend", vend, "POST", shared=True)
+    views.blueprint.record(add_others)
 
 
 def enter(environ: dict[str, Any], authenticator: Authenticator, audit: Audit, now: int) -> tuple[Visit, Principal]:

@@ -25,6 +25,7 @@ from broker.reloading import Policies
 from broker.serving import run
 from broker.web import problems, vend
 from broker.web.application import Application
+from broker.web.views import Views
 
 
 class Silent(Audit):
@@ -59,8 +60,9 @@ def load_app(draining: Callable[[], bool]) -> Flask:
     cache = CredentialCache(mint, None, timekeeper, time.monotonic)
     policies = Policies(whole.policies, time.time_ns, lambda catalog: None)
     app, blueprint, audit = Application("broker"), Blueprint("broker", __name__), Silent()
-    vend.register(blueprint, vending.Desk(policies, cache, Rates(None), timekeeper), whole.authenticator, audit)
-    blueprint.add_url_rule("/readyz", "readyz", lambda: problems.respond(b"{}"))
+    views = Views(blueprint, audit, None)
+    vend.register(views, vending.Desk(policies, cache, Rates(None), timekeeper), whole.authenticator, audit)
+    views.add("/readyz", "readyz", lambda environ: problems.respond(b"{}"))
     problems.register(blueprint, audit)
     app.register_blueprint(blueprint)
     app.wsgi_app = politely(app.wsgi_app, draining)
