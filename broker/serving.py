@@ -1,14 +1,17 @@
 """`serve`: the broker under Granian, with the settings that keep it safe behind a proxy.
 
-The parent checks everything and starts nothing that is not whole; each worker builds its own application.
+The parent checks everything and starts nothing that is not whole; each worker builds its own application. On Linux
+workers are forked from a parent that has imported all that they need: they start in a third of the time, and share it.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
 import gc
+import importlib
 import logging
 import math
 import multiprocessing
@@ -16,8 +19,10 @@ import os
 import resource
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
 from broker.draining import Drain, politely
@@ -48,6 +53,8 @@ def serve(host: str, port: int, workers: int, threads: int, drain_delay: float) 
     check_port(host, port)
     log_config = _logging(settings.log_level, settings.log_format)
     with _shared_metrics(settings.metrics_folder):
+        # For the workers; and not before, since prometheus-client looks at the environment when it is imported.
+        importlib.import_module("broker.app")
         run(load_app, host, port, workers, threads, drain_delay, log_config, settings.log_level)
 
 
@@ -82,8 +89,10 @@ def run(
     from granian.log import LogLevels
     from granian.server import Server
 
-    # A forked worker would inherit locks that other threads of the parent hold.
-    multiprocessing.set_start_method("spawn", force=True)
+    # The parent has no threads but those that wait for its workers, and nothing open but what it listens to. Elsewhere
+    # the system's own libraries do not survive a fork.
+    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
+    _settle()
     server = Server(
         "broker",
         address=host,
@@ -105,7 +114,21 @@ def run(
     drain = Drain()
     # Not before: starting up, Granian takes SIGTERM for itself.
     server.on_startup(lambda: drain.announce_sigterm(drain_delay))
-    server.serve(target_loader=functools.partial(load, drain), wrap_loader=False)
+    server.serve(target_loader=functools.partial(_in_worker, load, drain), wrap_loader=False)
+
+
+def _in_worker(load: Callable[[Callable[[], bool]], Flask], draining: Callable[[], bool]) -> Flask:
+    """What `load` makes, in a process that ends as a worker must, however it was started."""
+    # Ctrl-C reaches the whole process group, but ending workers is the parent's: told twice, Granian's hang. Until
+    # Granian handles the others, they end the process: a fork has the parent's handlers, which would only take note.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    if multiprocessing.get_start_method() == "fork":
+        # It would end without what is to be done at exit: what is from now on shall be, what the parent's is shall not.
+        atexit._clear()
+        Finalize(None, atexit._run_exitfuncs, exitpriority=0)
+    return load(draining)
 
 
 def _connections() -> int:
@@ -122,8 +145,6 @@ def load_app(draining: Callable[[], bool]) -> Flask:
     """
     from broker.app import create_app
 
-    # Ctrl-C reaches the whole process group, but ending workers is the parent's: told twice, Granian's hang.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # The parent has seen that all is sound. A worker that takes another's place later must not end the rest for a
     # policy file that has become unsound: it serves the others.
     app = create_app(replacing=True, draining=draining)

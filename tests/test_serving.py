@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from broker.emulator.faults import Fault
 from broker.local import free_port, send, serving
@@ -262,3 +265,39 @@ def test_wsgi_module(process_environ, emulator):
     )
     assert (good.returncode, good.stdout.split()[-1]) == (0, "200")
     assert (bad.returncode != 0, "BROKER_COLOUR" in bad.stderr) == (True, True)
+
+
+def test_end_of_a_worker(process_environ, identities, emulator, tmp_path):
+    """What is to be done at the end of a worker is done: it enters what it has counted, and leaves the folder alone."""
+    port, environ = free_port(), process_environ(BROKER_LOG_LEVEL="error", PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    with serving(environ, port, "--workers", "1") as process:
+        bearer = {"Authorization": f"Bearer {identities.token('u1', int(time.time()))}"}
+        assert Served(port, process, bearer).ask("avatars/url", AVATAR)[0] == 200
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path))
+    assert registry.get_sample_value("broker_grants_total", {"route": "avatars", "vend": "url"}) == 1
+
+
+def test_shared_folder(process_environ, identities, emulator, tmp_path):
+    """Workers share a folder for their metrics, which goes when `serve` ends and not with the first of them."""
+    port, environ = free_port(), process_environ(BROKER_LOG_LEVEL="error", TMPDIR=str(tmp_path))
+    with serving(environ, port, "--workers", "2", "--drain-delay", "0") as process:
+        [worker, _] = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        os.kill(worker, signal.SIGTERM)
+        while Path(f"/proc/{worker}").exists():
+            time.sleep(0.01)
+        assert list(tmp_path.glob("broker-metrics-*/*.db"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_while_it_loads(number):
+    """A worker that is told to end before it serves ends: what its parent does at these signals is not its own."""
+    program = f"""
+import os, signal
+from broker import serving
+signal.signal({int(number)}, lambda *_: None)
+serving._in_worker(lambda draining: os.kill(os.getpid(), {int(number)}), lambda: False)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, check=False)
+    assert ended.returncode == -number

@@ -85,8 +85,8 @@ def _filled(place: Place) -> int:
 
 
 def _worker_bytes(server: Server) -> int:
-    """Of the one worker, which is the largest: its parent only watches."""
-    return max(processes.resident_bytes(pid) for pid in processes.family(server.pid))
+    """Of the one worker, which was started last: its parent only watches."""
+    return processes.resident_bytes(max(processes.family(server.pid)))
 
 
 def _commands(client: redis.Redis) -> int:
