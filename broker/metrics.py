@@ -41,10 +41,11 @@ class Metrics:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._registry = CollectorRegistry()
+        self._counted: deque[Counter] = deque()
+        self._granted: deque[tuple[tuple[str, str], float]] = deque()
+        self._lives: deque[tuple[str, float]] = deque()
         # What is counted of one vend of one route is kept: looking labels up costs as much as counting.
         self._single: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-        self._counted: deque[Counter] = deque()
-        self._answered: deque[tuple[Histogram, float]] = deque()
         atexit.register(_settle, weakref.ref(self))
         self._looked_at: dict[str, int] = {}  # a second's grants have the same few credentials: one tells enough
         self._grants = self._counter("grants", "Grants.", "route", "vend")
@@ -86,17 +87,11 @@ class Metrics:
 
     def granted(self, route: str, vend: str, seconds: float, now: int, remaining_seconds: float) -> None:
         """An ask was granted after so long, at an instant, with a credential that lives so much longer."""
-        kept = self._single.get((route, vend))
-        if kept is None:
-            made = self._grants.labels(route, vend), self._seconds.labels(route, vend)
-            kept = self._single.setdefault((route, vend), made)
-        grants, answers = kept
-        self._counted.append(grants)
-        self._answered.append((answers, seconds))
-        if len(self._answered) >= _NOTED:
-            self.settle()
+        self._granted.append(((route, vend), seconds))
         if self._looked_at.get(route) != now:
             self._look_at(route, now, remaining_seconds)
+        if len(self._granted) >= _NOTED:
+            self.settle()
 
     def granted_many(self, route: str, vend: str, count: int, now: int, remaining_seconds: float) -> None:
         """So many asks of a batch were granted at an instant, with one credential."""
@@ -120,8 +115,14 @@ class Metrics:
         """Enter what is noted: done for many grants at once, once a second, at the end, and for whoever looks."""
         for child, times in Counts(_taken(self._counted)).items():
             child.inc(times)
-        for answers, seconds in _taken(self._answered):
-            answers.observe(seconds)
+        granted = Counts[tuple[str, str]]()
+        for labels, seconds in _taken(self._granted):
+            granted[labels] += 1
+            self._of(labels)[1].observe(seconds)
+        for labels, times in granted.items():
+            self._of(labels)[0].inc(times)
+        for route, remaining_seconds in _taken(self._lives):
+            self._remaining.labels(route).observe(remaining_seconds)
 
     def waiting(self, more: int) -> None:
         """So many more asks wait for a credential."""
@@ -162,7 +163,15 @@ class Metrics:
 
     def _look_at(self, route: str, now: int, remaining_seconds: float) -> None:
         self._looked_at[route] = now
-        self._remaining.labels(route).observe(remaining_seconds)
+        self._lives.append((route, remaining_seconds))
+
+    def _of(self, labels: tuple[str, str]) -> tuple[Counter, Histogram]:
+        """What is counted of a vend of a route."""
+        kept = self._single.get(labels)
+        if kept is None:
+            made = self._grants.labels(*labels), self._seconds.labels(*labels)
+            kept = self._single.setdefault(labels, made)
+        return kept
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""

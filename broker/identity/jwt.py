@@ -79,7 +79,7 @@ class JwtVerifier:
         claims = self._signed_claims(unverified_token)
         expires_at = self._check_times(claims, now)
         self._check_parties(claims)
-        principal = Principal(MappingProxyType(claims))
+        principal = Principal(MappingProxyType(self._shared(claims)))
         with self._lock:
             self._now = now
             self._memory[fingerprint] = _Remembered(principal, min(int(expires_at), now + _REMEMBERED_SECONDS))
@@ -102,8 +102,12 @@ class JwtVerifier:
             raise Unauthenticated(f"the token's claims: {error}") from None
         if not isinstance(claims, dict):
             raise Unauthenticated("expected the token's claims to be an object, got another JSON value")
-        # Thousands are remembered, and all of them have the same names.
-        return {sys.intern(name): value for name, value in claims.items()}
+        return claims
+
+    def _shared(self, claims: dict[str, Any]) -> dict[str, Any]:
+        """The claims with names and parties that thousands of remembered tokens have in common."""
+        ours = {"iss": self._issuer, "aud": self._audience}
+        return {sys.intern(name): ours[name] if ours.get(name) == value else value for name, value in claims.items()}
 
     def _checked_header(self, unverified_part: str) -> tuple[str, str | None]:
         try:

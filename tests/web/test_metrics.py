@@ -333,7 +333,7 @@ class TestNoted:
             metrics.found("memory")
             metrics.granted("r", "url", 0.001, 1_700_000_000, 900)
             entered.append(metrics._registry.get_sample_value(*self.GRANTS))
-        assert entered == [0.0] * 63 + [64.0]
+        assert entered == [None] * 63 + [64.0]
         found = metrics._registry.get_sample_value("broker_cache_hits_total", {"layer": "memory"})
         answered = metrics._registry.get_sample_value("broker_answer_seconds_count", self.GRANTS[1])
         assert (found, answered) == (64.0, 64.0)
