@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from broker.web import problems
+from broker.web.answers import Answer, fixed_headers
 
 PAGE_TYPE = "text/html; charset=utf-8"
 SECTIONS = (
@@ -43,12 +43,12 @@ _environment = Environment(
 )
 
 
-class Page(problems.Answer):
+class Page(Answer):
     """A page; `allow` says what it may do."""
 
     def allow(self, connect: Iterable[str] = ()) -> Page:
         """Let the page send to these origins besides the broker. The same page."""
-        self.fixed = problems.fixed_headers(policy(connect))
+        self.fixed = fixed_headers(policy(connect))
         return self
 
 
@@ -71,9 +71,7 @@ def rendered(template: str, base: str, section: str, **shown: Any) -> bytes:
 
 def answered(body: bytes, status: int = 200, connect: Iterable[str] = ()) -> Page:
     """A page as an answer, which nobody may keep."""
-    page = problems.respond(body, status, PAGE_TYPE, Page)
-    assert isinstance(page, Page)  # noqa: S101  it is made of the class that it is told
-    return page.allow(connect)
+    return Page(body, status, PAGE_TYPE).allow(connect)
 
 
 def reach(endpoint: str) -> str:

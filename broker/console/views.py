@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, make_response, request
 
 from broker import vending
 from broker.console import forms, listing, pages, permissions, trials
@@ -18,15 +18,16 @@ from broker.errors import NotFound, Unauthenticated
 from broker.identity.principals import Principal
 from broker.policy.admission import Admission
 from broker.web import problems
+from broker.web.answers import Answer, fixed_headers
 from broker.web.operations import Readiness
 
 _FORM_BYTES = 64 * 1024
 _KEPT_HEADERS = ("WWW-Authenticate", "Retry-After", "Allow")
 
 
-class _File(problems.Answer):
+class _File(Answer):
     # Its address changes with it.
-    fixed = problems.fixed_headers(cache_control="public, max-age=31536000, immutable")
+    fixed = fixed_headers(cache_control="public, max-age=31536000, immutable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,15 @@ def blueprint(console: Console, url_prefix: str) -> Blueprint:
     made = Blueprint("broker_console", __name__, url_prefix=f"{url_prefix}/console")
     base = f"{url_prefix}/console"
 
-    def page(section: str, template: str, /, connect: set[str] | None = None, **shown: Any) -> Response:
+    def page(section: str, template: str, /, connect: set[str] | None = None, **shown: Any) -> Answer:
         return pages.answered(pages.rendered(template, base, section, **shown), connect=connect or ())
 
-    def signing_in(section: str, status: int, detail: str) -> Response:
+    def signing_in(section: str, status: int, detail: str) -> Answer:
         # The policy of this page stays in force when its script puts the page behind it in its place.
         connect = console.hosts() if section == "try" else ()
         return pages.answered(pages.rendered("sign_in", base, section, detail=detail), status, connect)
 
-    def let_in() -> Response | None:
+    def let_in() -> Answer | None:
         if request.endpoint == f"{made.name}.static":
             return None
         try:
@@ -90,17 +91,17 @@ def blueprint(console: Console, url_prefix: str) -> Blueprint:
         for name in _KEPT_HEADERS:
             if name in answer.headers:
                 shown.headers[name] = answer.headers[name]
-        return shown
+        return make_response(shown)
 
-    def routes() -> Response:
+    def routes() -> Answer:
         shown = listing.listed(console.desk.catalog(), request.args.get("find", ""), request.args.get("page", "1"))
         return page("routes", "routes", listing=shown)
 
-    def route(name: str) -> Response:
+    def route(name: str) -> Answer:
         catalog = console.desk.catalog()
         return page("routes", "route", route=listing.described(catalog, catalog.route(name)))
 
-    def permitted() -> Response:
+    def permitted() -> Answer:
         request.max_content_length = _FORM_BYTES
         given = request.form.to_dict() if request.method == "POST" else {}
         catalog = console.desk.catalog()
@@ -108,7 +109,7 @@ def blueprint(console: Console, url_prefix: str) -> Blueprint:
         shown = permissions.explained(found, given, console.desk.clock()) if found is not None else None
         return page("permissions", "permissions", names=list(catalog.routes), shown=shown)
 
-    def trying() -> Response:
+    def trying() -> Answer:
         catalog, asked = console.desk.catalog(), request.args
         found = forms.chosen(catalog, asked.get("route", ""))
         if found is None:
@@ -116,21 +117,21 @@ def blueprint(console: Console, url_prefix: str) -> Blueprint:
         shown = trials.trial(catalog, found, asked.get("vend", ""), asked.get("method", ""))
         return page("try", "try", {found.endpoint.base_url}, names=list(catalog.routes), shown=shown)
 
-    def credentials() -> Response:
+    def credentials() -> Answer:
         shelf = console.shelves.shelf(console.desk.catalog().routes, console.desk.clock())
         template = "live" if request.args.get("part") == "live" else "credentials"
         return page("credentials", template, shelf=shelf, health=console.health())
 
-    def static(digest: str, name: str) -> Response:
+    def static(digest: str, name: str) -> Answer:
         if digest != pages.DIGEST or name not in pages.STATIC:
             raise NotFound("not_found", "no such file of the console: reload the page")
         content_type, content = pages.STATIC[name]
-        return problems.respond(content, content_type=content_type, answer=_File)
+        return _File(content, content_type=content_type)
 
     made.before_request(let_in)
     made.after_request(refused_as_page)
 
-    def add(rule: str, name: str, view: Callable[..., Response], *methods: str) -> None:
+    def add(rule: str, name: str, view: Callable[..., Answer], *methods: str) -> None:
         made.add_url_rule(rule, name, view, methods=methods or ("GET",), provide_automatic_options=False)
 
     add("", "routes", routes)

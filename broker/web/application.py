@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _KNOWN_PATHS = 1024
+# Of all that Flask tells while it answers a request: who listens.
+_RECEIVERS = (
+    signals.appcontext_pushed.receivers,
+    signals.request_started.receivers,
+    signals.request_finished.receivers,
+    signals.request_tearing_down.receivers,
+    signals.appcontext_tearing_down.receivers,
+    signals.appcontext_popped.receivers,
+)
 
 
 class Application(Flask):
@@ -28,6 +37,12 @@ class Application(Flask):
         super().__init__(name, static_folder=None)
         # The same few paths come again and again, and matching one costs as much as signing.
         self._known: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
+        self._hooks = (
+            self.before_request_funcs,
+            self.after_request_funcs,
+            self.teardown_request_funcs,
+            self.url_value_preprocessors,
+        )
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The answer to a request."""
@@ -53,23 +68,9 @@ class Application(Flask):
 
     def _watched(self, blueprint: str) -> bool:
         """Whether anything is to be done around the requests of a blueprint, or anybody listens to all."""
-        for wanted in (
-            self.before_request_funcs,
-            self.after_request_funcs,
-            self.teardown_request_funcs,
-            self.url_value_preprocessors,
-        ):
-            if wanted and (None in wanted or blueprint in wanted):
-                return True
-        return bool(
-            self.teardown_appcontext_funcs
-            or signals.request_started.receivers
-            or signals.request_finished.receivers
-            or signals.request_tearing_down.receivers
-            or signals.appcontext_pushed.receivers
-            or signals.appcontext_popped.receivers
-            or signals.appcontext_tearing_down.receivers
-        )
+        if any(self._hooks) and any(None in hooks or blueprint in hooks for hooks in self._hooks):
+            return True
+        return any(_RECEIVERS) or bool(self.teardown_appcontext_funcs)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The router of one request."""

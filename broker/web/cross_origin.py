@@ -10,11 +10,10 @@ Specification: https://fetch.spec.whatwg.org/#http-cors-protocol
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from http import HTTPStatus
 from typing import Any
 
-from flask import Response
-
-from broker.web import problems
+from broker.web.answers import Answer, Empty
 
 _ALLOWED_HEADERS = "Authorization, Content-Type, X-Request-Id"
 _EXPOSED_HEADERS = "X-Request-Id, Retry-After"
@@ -27,7 +26,7 @@ class Sharing:
     def __init__(self, origins: Collection[str]) -> None:
         self._origins = frozenset(origins)
 
-    def preflight(self, environ: Mapping[str, Any], arguments: Mapping[str, str]) -> Response | None:
+    def preflight(self, environ: Mapping[str, Any], arguments: Mapping[str, str]) -> Answer | None:
         """What a browser is told that asks for a page of a listed origin; None: the request is no such question."""
         if environ["REQUEST_METHOD"] != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
             return None
@@ -35,14 +34,13 @@ class Sharing:
             return None
         # By the form of the path alone: it has no credentials, and strangers learn of no route.
         method = "POST" if arguments.get("rest") is not None else "GET"
-        answer = problems.respond(b"", 204)
-        del answer.headers["Content-Type"]
+        answer = Empty(HTTPStatus.NO_CONTENT)
         answer.headers["Access-Control-Allow-Methods"] = method
         answer.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
         answer.headers["Access-Control-Max-Age"] = _MAX_AGE_SECONDS
         return answer
 
-    def share(self, answer: Response, environ: Mapping[str, Any]) -> None:
+    def share(self, answer: Answer, environ: Mapping[str, Any]) -> None:
         """Let a page of a listed origin read an answer."""
         answer.headers["Vary"] = "Origin"
         origin = environ.get("HTTP_ORIGIN")

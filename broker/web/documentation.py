@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Response
-
 from broker import vending
 from broker.errors import MethodNotAllowed
 from broker.identity.principals import Principal
 from broker.policy.catalog import Catalog
-from broker.web import docs_page, openapi, problems, vend
+from broker.web import docs_page, openapi, vend
+from broker.web.answers import Answer, fixed_headers
 from broker.web.views import Views
 
 _PAGE_TYPE = "text/html; charset=utf-8"
@@ -20,7 +19,7 @@ _IDENTITY = ("HTTP_AUTHORIZATION", "HTTP_X_PRINCIPAL", "HTTP_X_PRINCIPAL_CLAIMS"
 _KEPT = 16
 
 Write = Callable[[Mapping[str, Any]], bytes]
-Show = Callable[[dict[str, Any]], Response]
+Show = Callable[[dict[str, Any]], Answer]
 
 
 class _Texts:
@@ -48,23 +47,23 @@ def register(
     prefix = views.blueprint.url_prefix or ""
     generic = openapi.generic(prefix, anonymous=anonymous)
 
-    def view(write: Write, content_type: str, answer: type[problems.Answer], stranger: bytes) -> Show:
+    def view(write: Write, content_type: str, answer: type[Answer], stranger: bytes) -> Show:
         texts = _Texts(write, prefix, anonymous=anonymous)
 
-        def show(environ: dict[str, Any]) -> Response:
+        def show(environ: dict[str, Any]) -> Answer:
             if not any(name in environ for name in _IDENTITY):
-                return problems.respond(stranger, content_type=content_type, answer=answer)
+                return answer(stranger, content_type=content_type)
             principal = authenticate(environ)
             catalog = desk.catalog()
             names = tuple(name for name, route in catalog.routes.items() if vend.admits(route, principal))
-            return problems.respond(texts.of_routes(catalog, names), content_type=content_type, answer=answer)
+            return answer(texts.of_routes(catalog, names), content_type=content_type)
 
         return show
 
-    document = view(_as_json, "application/json", problems.Answer, _as_json(generic))
+    document = view(_as_json, "application/json", Answer, _as_json(generic))
     page = view(docs_page.own, _PAGE_TYPE, _Page, docs_page.stranger(generic))
 
-    def only_read(environ: dict[str, Any]) -> Response:
+    def only_read(environ: dict[str, Any]) -> Answer:
         raise MethodNotAllowed("GET, HEAD", "OPTIONS")
 
     views.add("/openapi.json", "openapi", document, shared=True)
@@ -72,10 +71,10 @@ def register(
     views.add("/docs", "docs", page)
 
 
-class _Page(problems.Answer):
+class _Page(Answer):
     """A page, which may do what ours does."""
 
-    fixed = problems.fixed_headers(docs_page.POLICY)
+    fixed = fixed_headers(docs_page.POLICY)
 
 
 def _as_json(description: Mapping[str, Any]) -> bytes:

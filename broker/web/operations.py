@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Response
-
 from broker.errors import NEEDS_AUTHENTICATION, Forbidden, Unauthenticated
 from broker.identity.principals import Principal
-from broker.web import problems
+from broker.web.answers import Answer
 from broker.web.views import Views
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,22 +34,22 @@ def register(
 ) -> None:
     """Add `/healthz`, `/readyz` and `/metrics`."""
 
-    def healthz(environ: dict[str, Any]) -> Response:
-        return problems.respond(b'{"status": "ok"}')
+    def healthz(environ: dict[str, Any]) -> Answer:
+        return Answer(b'{"status": "ok"}')
 
-    def readyz(environ: dict[str, Any]) -> Response:
+    def readyz(environ: dict[str, Any]) -> Answer:
         found = readiness()
         degraded = not (found.redis and found.sts and found.reload)
         body = {"ready": found.ready, "degraded": degraded, **asdict(found)}
-        return problems.respond(json.dumps(body).encode(), 200 if found.ready else 503)
+        return Answer(json.dumps(body).encode(), 200 if found.ready else 503)
 
-    def metrics_view(environ: dict[str, Any]) -> Response:
+    def metrics_view(environ: dict[str, Any]) -> Answer:
         principal = authenticate(environ)
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
         if not principal.operations:
             raise Forbidden("/metrics is for API keys with operations")
-        return problems.respond(metrics(), content_type=METRICS_TYPE)
+        return Answer(metrics(), content_type=METRICS_TYPE)
 
     views.add("/metrics", "metrics", metrics_view)
     views.add("/healthz", "healthz", healthz)

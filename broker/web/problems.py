@@ -1,17 +1,15 @@
-"""Errors as RFC 9457 problems, and what every answer carries."""
+"""Errors as RFC 9457 problems."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import logging
-import random
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_path_info
 
@@ -26,74 +24,13 @@ from broker.errors import (
     UpstreamUnavailable,
     named,
 )
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from broker.web.answers import Answer, request_id
 
 PROBLEM_TYPE = "application/problem+json"
 logger = logging.getLogger("broker.web")
 _ERRORS = 100  # a body of nothing but mistakes brings no answer larger than itself
-_REQUEST_ID_KEY, _VISIT_KEY = "broker.request_id", "broker.visit"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NOTHING = "default-src 'none'; frame-ancestors 'none'"
-_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_VISIT_KEY = "broker.visit"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
-
-
-def request_id(environ: dict[str, Any]) -> str:
-    """The id of a request: the caller's if it is one, else made once and kept in its environ."""
-    known: str | None = environ.get(_REQUEST_ID_KEY)
-    if known is None:
-        given: str = environ.get("HTTP_X_REQUEST_ID", "")
-        # An id, not a secret: it need not be hard to guess.
-        known = given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        environ[_REQUEST_ID_KEY] = known
-    return known
-
-
-def fixed_headers(policy: str = _NOTHING, cache_control: str = "no-store") -> tuple[tuple[str, str], ...]:
-    """What tells browsers to make no more of an answer than it is; `policy` is its Content-Security-Policy."""
-    return (
-        ("Cache-Control", cache_control),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "no-referrer"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Content-Security-Policy", policy),
-    )
-
-
-class Answer(Response):
-    """A response that goes out as it was made, with what every answer carries: its request's id, and `fixed`.
-
-    Werkzeug would look at each header again, for a microsecond apiece.
-    """
-
-    fixed = fixed_headers()
-
-    def get_wsgi_response(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
-        """WSGI's three."""
-        body: Iterable[bytes]
-        headers: Iterable[tuple[str, str]]
-        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in _WITHOUT_BODY:
-            body, status, headers = super().get_wsgi_response(environ)
-        else:
-            body, status, headers = _Body(self.iter_encoded(), self.close), self.status, self.headers
-        return body, status, [*headers, ("X-Request-Id", request_id(environ)), *self.fixed]
-
-
-class _Body(list[bytes]):
-    """Bytes whose response is over when the server closes them."""
-
-    def __init__(self, blocks: Iterable[bytes], close: Callable[[], None]) -> None:
-        super().__init__(blocks)
-        self.close = close
-
-
-def respond(
-    body: bytes, status: int = 200, content_type: str = "application/json", answer: type[Answer] = Answer
-) -> Response:
-    """An answer with what every answer carries: nobody may keep it, and it can be named."""
-    return answer(body, status, content_type=content_type)
 
 
 def arrived(environ: dict[str, Any], audit: Audit, now: int) -> Visit:
@@ -107,7 +44,7 @@ def register(target: Flask | Blueprint, audit: Audit) -> None:
     target.register_error_handler(Exception, lambda error: answer(error, request.environ, audit))
 
 
-def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Response:
+def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Answer:
     """The answer to a request in which an error was raised; it leaves a line."""
     if isinstance(error, BrokerError):
         return _of_broker_error(error, environ, audit)
@@ -118,7 +55,7 @@ def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Response:
     return _problem(environ, audit, 500, "internal_error", "a bug of the broker: its log has this request_id")
 
 
-def _of_broker_error(error: BrokerError, environ: dict[str, Any], audit: Audit) -> Response:
+def _of_broker_error(error: BrokerError, environ: dict[str, Any], audit: Audit) -> Answer:
     errors, key_id = (error.errors, error.key_id) if isinstance(error, RequestError) else ((), None)
     response = _problem(environ, audit, error.status, error.code, error.detail, errors, key_id)
     if error.status == HTTPStatus.UNAUTHORIZED:
@@ -130,10 +67,8 @@ def _of_broker_error(error: BrokerError, environ: dict[str, Any], audit: Audit) 
     return response
 
 
-def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Audit) -> Response:
+def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Audit) -> Answer:
     status = error.code or 500
-    if status < 400:
-        return error.get_response()  # type: ignore[return-value]  # a redirect of the routing's own
     code = _CODES.get(status, "invalid_request" if status < 500 else "internal_error")
     allowed = ", ".join(value for name, value in error.get_headers() if name == "Allow")
     detail = HTTPStatus(status).description or HTTPStatus(status).phrase
@@ -169,12 +104,12 @@ def _problem(
     detail: str,
     errors: Sequence[FieldError] = (),
     key_id: str | None = None,
-) -> Response:
+) -> Answer:
     visit: Visit = environ.get(_VISIT_KEY) or arrived(environ, audit, 0)
     visit.path = "/" + get_path_info(environ).lstrip("/")  # as it was routed
     visit.client, visit.key_id = _client(environ.get("REMOTE_ADDR")), key_id
     audit.refused(visit, status, code, detail)
-    return respond(json.dumps(_body(environ, status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
+    return Answer(json.dumps(_body(environ, status, code, detail, errors)).encode(), status, PROBLEM_TYPE)
 
 
 def _body(environ: dict[str, Any], status: int, code: str, detail: str, errors: Sequence[FieldError]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Response
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
@@ -19,6 +18,7 @@ from broker.policy.asks import ASKS
 from broker.policy.descriptions import describe
 from broker.policy.routes import Route
 from broker.web import messages, problems
+from broker.web.answers import Answer
 from broker.web.views import Views
 
 _ENDPOINTS = (*ASKS, BATCH)
@@ -37,12 +37,12 @@ def register(views: Views, desk: vending.Desk, authenticator: Authenticator, aud
     def entered(environ: dict[str, Any]) -> tuple[Visit, Principal]:
         return enter(environ, authenticator, audit, desk.clock())
 
-    def list_routes(environ: dict[str, Any]) -> Response:
+    def list_routes(environ: dict[str, Any]) -> Answer:
         _, principal = entered(environ)
         routes = [describe(route) for route in desk.catalog().routes.values() if admits(route, principal)]
-        return problems.respond(json.dumps({"routes": routes}).encode())
+        return Answer(json.dumps({"routes": routes}).encode())
 
-    def vend(environ: dict[str, Any], route_name: str, vend_name: str) -> Response:
+    def vend(environ: dict[str, Any], route_name: str, vend_name: str) -> Answer:
         visit, principal = entered(environ)
         if vend_name not in ASKS:
             raise _no_path(principal)
@@ -54,9 +54,9 @@ def register(views: Views, desk: vending.Desk, authenticator: Authenticator, aud
         grant = desk.grant(route, ask, claims, principal, visit.now)
         answer = messages.answer(grant)
         audit.granted(visit, grant)
-        return problems.respond(answer)
+        return Answer(answer)
 
-    def batch(environ: dict[str, Any], route_name: str) -> Response:
+    def batch(environ: dict[str, Any], route_name: str) -> Answer:
         visit, principal = entered(environ)
         visit.vend = BATCH
         route = desk.find(route_name, principal)
@@ -66,9 +66,9 @@ def register(views: Views, desk: vending.Desk, authenticator: Authenticator, aud
         outcomes = vend_many(desk, route, asks, claims, principal, visit.now)
         answer = messages.answer_batch(outcomes, lambda error: problems.problem(error, environ))
         audit.settled(visit, asks, outcomes)
-        return problems.respond(answer)
+        return Answer(answer)
 
-    def no_view(environ: dict[str, Any], rest: str | None = None) -> Response:
+    def no_view(environ: dict[str, Any], rest: str | None = None) -> Answer:
         # Strangers learn nothing here either: not which paths exist, nor for which methods.
         _, principal = entered(environ)
         if principal.anonymous:

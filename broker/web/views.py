@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from broker.audit.outcomes import Audit
 from broker.web import problems
+from broker.web.answers import Answer
 from broker.web.cross_origin import Sharing
 
 
@@ -17,28 +18,28 @@ class View:
 
     __slots__ = ("_audit", "_sharing", "_view")
 
-    def __init__(self, view: Callable[..., Response], audit: Audit, sharing: Sharing | None) -> None:
+    def __init__(self, view: Callable[..., Answer], audit: Audit, sharing: Sharing | None) -> None:
         self._view = view
         self._audit = audit
         self._sharing = sharing
 
-    def __call__(self, **arguments: str) -> Response:
+    def __call__(self, **arguments: str) -> Answer:
         """The answer to Flask's request; `arguments` are what stands in its path."""
         return self.answer(request.environ, arguments)
 
-    def answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Response:
+    def answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Answer:
         """The answer to a request, or to what is wrong with it."""
         if self._sharing is not None:
             return self._shared(environ, arguments, self._sharing)
         return self._answer(environ, arguments)
 
-    def _answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Response:
+    def _answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Answer:
         try:
             return self._view(environ, **arguments)
         except Exception as error:
             return problems.answer(error, environ, self._audit)
 
-    def _shared(self, environ: dict[str, Any], arguments: Mapping[str, str], sharing: Sharing) -> Response:
+    def _shared(self, environ: dict[str, Any], arguments: Mapping[str, str], sharing: Sharing) -> Answer:
         answer = sharing.preflight(environ, arguments)
         if answer is None:
             answer = self._answer(environ, arguments)
@@ -53,12 +54,12 @@ class Views(NamedTuple):
     audit: Audit
     sharing: Sharing | None
 
-    def view(self, view: Callable[..., Response], *, shared: bool = False) -> View:
+    def view(self, view: Callable[..., Answer], *, shared: bool = False) -> View:
         """A view of an environ and what stands in a path."""
         return View(view, self.audit, self.sharing if shared else None)
 
     def add(
-        self, rule: str, name: str, view: Callable[..., Response], method: str = "GET", *, shared: bool = False
+        self, rule: str, name: str, view: Callable[..., Answer], method: str = "GET", *, shared: bool = False
     ) -> None:
         """Answer requests of one method below a rule, and HEAD beside GET."""
         self.blueprint.add_url_rule(

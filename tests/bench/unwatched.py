@@ -24,6 +24,7 @@ from broker.metrics import Metrics
 from broker.reloading import Policies
 from broker.serving import run
 from broker.web import problems, vend
+from broker.web.answers import Answer
 from broker.web.application import Application
 from broker.web.views import Views
 
@@ -62,7 +63,7 @@ def load_app(draining: Callable[[], bool]) -> Flask:
     app, blueprint, audit = Application("broker"), Blueprint("broker", __name__), Silent()
     views = Views(blueprint, audit, None)
     vend.register(views, vending.Desk(policies, cache, Rates(None), timekeeper), whole.authenticator, audit)
-    views.add("/readyz", "readyz", lambda environ: problems.respond(b"{}"))
+    views.add("/readyz", "readyz", lambda environ: Answer(b"{}"))
     problems.register(blueprint, audit)
     app.register_blueprint(blueprint)
     app.wsgi_app = politely(app.wsgi_app, draining)
