@@ -44,7 +44,7 @@ def vend_many(
         cold = [demand for demand in cold if not cache.shared(demand, now)]
     if len(cold) > COLD_SCOPES:
         raise too_large(f"at most {COLD_SCOPES} scopes that need new credentials, got {len(cold)}")
-    desk.meter(sum(order.units for order in sound), route, principal)
+    desk.meter(sound, route, principal)
     lent = _lent(demands, cold, principal, desk, now)
     return [_granted(order, lent) for order in orders]
 

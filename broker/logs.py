@@ -57,9 +57,15 @@ def redact(text: str) -> str:
     """The text with the values of secrets replaced; percent-encoded spellings included."""
     if text.isalnum():  # not even a dot or a space
         return text
-    if _PLAIN.fullmatch(text) and "eyJ" not in text and not ("." in text and _LONG.search(text)):
+    if _PLAIN.fullmatch(text) and "eyJ" not in text and not _may_hold_a_key(text):
         return text
     return thoroughly_redacted(text)
+
+
+def _may_hold_a_key(text: str) -> bool:
+    """Whether an API key may be in a text: after a dot, 43 characters or, cut, three dots."""
+    dot = text.find(".")
+    return dot >= 0 and (len(text) - dot > 43 or "..." in text) and _LONG.search(text) is not None
 
 
 def thoroughly_redacted(text: str) -> str:

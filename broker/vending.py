@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -140,27 +140,27 @@ class Desk:
     def grant(self, route: Route, ask: Ask, claims: ProvenClaims, principal: Principal, now: int) -> Vended:
         """What an admitted principal gets for an ask. Raises RequestError or UpstreamError."""
         order = route.order(ask, claims, now)
-        self.meter(order.units, route, principal)
+        self.meter((order,), route, principal)
         # A new credential may take seconds, and correct our idea of the time: it is signed from when it was there.
         credential, now = self.cache.get(order.demand, now, principal)
         if order.vend == "confirm":
             return confirm(route, order, credential, now, self.send)
         return grant(order, credential, now)
 
-    def meter(self, units: int, route: Route, principal: Principal) -> None:
-        """Take what so many signed requests cost a principal on a route. Raises RateLimited."""
+    def meter(self, orders: Sequence[Order], route: Route, principal: Principal) -> None:
+        """Take what the signed requests of orders cost a principal on a route. Raises RateLimited."""
         if route.rate is not None or principal.rate is not None:
-            self.rates.take(units, principal, route.name, route.rate)
+            self.rates.take(sum(order.units for order in orders), principal, route.name, route.rate)
 
 
 def grant(order: Order, credential: Credential, now: int) -> Grant:
     """An order, signed. Raises Refused if the credential's token makes the URL too long."""
     request = order.request
-    if order.form is not None:
-        return _form(order, order.form, credential, now)
-    if order.step is not None:
-        return _step(order, order.step, credential, now)
     if request is None:
+        if order.form is not None:
+            return _form(order, order.form, credential, now)
+        if order.step is not None:
+            return _step(order, order.step, credential, now)
         return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
     window = _window(order, now)
     if order.vend == "signature":

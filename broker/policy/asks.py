@@ -170,16 +170,18 @@ ASKS: Mapping[str, type[_Ask]] = {
     "multipart": MultipartAsk,
     "confirm": ConfirmAsk,
 }
+# What `model_validate` calls.
+_VALIDATORS = {vend: model.__pydantic_validator__.validate_python for vend, model in ASKS.items()}
 # What may stand in a batch: asks that are one signed request each, or none.
 BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 
 
 def parse_ask(unverified: Any, vend: str) -> Ask:
     """The ask in a JSON value. Raises InvalidRequest with everything that is wrong with its shape."""
-    model = ASKS[vend]
     try:
-        asked = model.__pydantic_validator__.validate_python(unverified)  # as `model_validate`, without its questions
+        asked = _VALIDATORS[vend](unverified)
     except ValidationError as error:
+        model = ASKS[vend]
         found = error.errors(include_url=False)
         errors = [FieldError(_path(details), _message(details, model)) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
@@ -213,7 +215,7 @@ def too_large(message: str) -> Refused:
 
 def parse_named_ask(unverified: Any, legal: Collection[str] = tuple(ASKS)) -> Ask:
     """The ask in a mapping that also says which vend it is for. Raises InvalidRequest."""
-    if not isinstance(unverified, Mapping):
+    if not isinstance(unverified, (dict, Mapping)):  # a look at the latter takes five times as long
         raise InvalidRequest("invalid_request", f"an ask is an object, got {_kind(unverified)}")
     others = dict(unverified)
     vend = others.pop("vend", None)

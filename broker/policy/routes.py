@@ -179,7 +179,7 @@ class Route:
         )
 
     def _operation(self, ask: Ask) -> Operation:
-        legal = ["GET"] if ask.vend == "download-url" else list(self.document.methods or [])
+        legal = ["GET"] if ask.vend == "download-url" else self.document.methods or []
         if ask.method is None and len(legal) > 1:
             raise invalid("method", f"must be one of {', '.join(legal)}: this route leaves the choice")
         method = ask.method or legal[0]

@@ -100,18 +100,29 @@ class Head:
         text: str = self._form % self._pick(claims)
         return text
 
+    def folder(self) -> Head:
+        """The same up to its last `/`, which no claim holds."""
+        parts = list(self.parts)
+        while parts:
+            last = parts.pop()
+            if isinstance(last, Literal) and "/" in last.text:
+                return Head([*parts, Literal(_cut(last.text))])
+        return Head([])
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
     """A parsed key template. `claims` and `inputs` are names it holds; `generated`: the broker makes a part of it.
 
-    `head` is its beginning that is the same in all keys of a principal, `rest` are the parts after it.
-    `literal_prefix` is the text before the first placeholder, cut after its last `/`; the whole key if there is none.
+    `head` is its beginning that is the same in all keys of a principal, `rest` are the parts after it; `folder` is the
+    head up to its last `/`, or all of it if nothing follows. `literal_prefix` is the text before the first placeholder,
+    cut after its last `/`; the whole key if there is none.
     """
 
     text: str
     parts: tuple[Part, ...]
     head: Head
+    folder: Head
     rest: tuple[Part, ...]
     literal_prefix: str
     claims: frozenset[str]
@@ -123,8 +134,7 @@ class Template:
 
         The whole key if every part is: nothing follows that a wildcard would have to cover.
         """
-        text = self.head.text(claims)
-        return _cut(text) if self.rest else text
+        return self.folder.text(claims)
 
     def render(self, claims: ProvenClaims, inputs: Mapping[str, str], now: int) -> str:
         """A key for these values. The caller has checked each; the whole is to be checked by `key_flaw`."""
@@ -223,6 +233,7 @@ def template(text: str, parts: Sequence[Part]) -> Template:
         text=text,
         parts=tuple(parts),
         head=head,
+        folder=head.folder() if len(head.parts) < len(parts) else head,
         rest=tuple(parts[len(head.parts) :]),
         literal_prefix=literal if all(isinstance(part, Literal) for part in parts) else _cut(literal),
         claims=frozenset(part.name for part in parts if isinstance(part, Claim)),
