@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from broker.confirming import Confirmation, Send, confirm
@@ -162,7 +163,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
         if order.step is not None:
             return _step(order, order.step, credential, now)
         return KeysGrant(credential, now, order.bucket, order.region, order.key_prefix, order.actions)
-    window = _window(order, now)
+    window = _window(now, order.window_seconds, order.expires_in)
     if order.vend == "signature":
         authorization = credential.signer.authorization(request, window)
         params = query(request.params)[1:]
@@ -185,7 +186,7 @@ def grant(order: Order, credential: Credential, now: int) -> Grant:
 
 
 def _form(order: Order, form: Form, credential: Credential, now: int) -> FormGrant:
-    window = _window(order, now)
+    window = _window(now, order.window_seconds, order.expires_in)
     return FormGrant(
         url=f"{order.base_url}/",
         fields=forms.fields(form, credential.signer, window),
@@ -197,7 +198,8 @@ def _form(order: Order, form: Form, credential: Credential, now: int) -> FormGra
 
 
 def _step(order: Order, step: Step, credential: Credential, now: int) -> StepGrant:
-    window, signer, signed = _window(order, now), credential.signer, []
+    window = _window(now, order.window_seconds, order.expires_in)
+    signer, signed = credential.signer, []
     for part in step.requests:
         url = signer.presigned_url(part.request, window)
         check_length(len(url))
@@ -206,7 +208,8 @@ def _step(order: Order, step: Step, credential: Credential, now: int) -> StepGra
     return StepGrant(step.key, step.name, requests, step.part_bytes, expires_in, window.valid_until, credential)
 
 
-def _window(order: Order, now: int) -> Window:
+@lru_cache(maxsize=128)
+def _window(now: int, window_seconds: int, expires_in: int) -> Window:
     """From when until when an order is signed: from now on, or the same for all who ask within a window."""
-    start = now - now % order.window_seconds if order.window_seconds else now
-    return Window(start - BACKDATE_SECONDS, start + order.window_seconds + order.expires_in)
+    start = now - now % window_seconds if window_seconds else now
+    return Window(start - BACKDATE_SECONDS, start + window_seconds + expires_in)

@@ -51,7 +51,7 @@ def begun(visit: Visit, vend: str, credential: Credential, instant: float, secon
     )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _common(
     route: str | None,
     vend: str,

@@ -92,17 +92,18 @@ class Signer:
 
         Equals the official Python SDK's byte for byte, a space in a parameter as `+` included.
         """
-        names, http_headers = pair_list(request.headers)
-        params, token = request.params, f"{TOKEN_NAME}={self._query_token}"
-        param_names, http_parameters = _names((TOKEN_NAME,)), token
+        method, base_url, key, headers, params = request
+        names, http_headers = pair_list(headers)
+        own, token = "", f"{TOKEN_NAME}={self._query_token}"
+        param_names, http_parameters = TOKEN_NAME, token
         if params:
-            param_names, http_parameters = pair_list({**params, TOKEN_NAME: self._token})
-        key = _window_key(self._secret_key, window)
-        signature = key.sign(http_string(request.method, request.key, http_parameters, http_headers))
+            listed, http_parameters = pair_list({**params, TOKEN_NAME: self._token})
+            own, param_names = query(params), listed.quoted
+        window_key = _window_key(self._secret_key, window)
+        signature = window_key.sign(http_string(method, key, http_parameters, http_headers))
         return (
-            f"{request.base_url}/{encode_key(request.key)}?q-sign-algorithm=sha1&q-ak={self._query_id}{key.query_times}"
-            f"&q-header-list={names.quoted}&q-url-param-list={param_names.quoted}&q-signature={signature}"
-            f"{query(params) if params else ''}&{token}"
+            f"{base_url}/{encode_key(key)}?q-sign-algorithm=sha1&q-ak={self._query_id}{window_key.query_times}"
+            f"&q-header-list={names.quoted}&q-url-param-list={param_names}&q-signature={signature}{own}&{token}"
         )
 
 

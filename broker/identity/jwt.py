@@ -105,9 +105,13 @@ class JwtVerifier:
         return claims
 
     def _shared(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """The claims with names and parties that thousands of remembered tokens have in common."""
-        ours = {"iss": self._issuer, "aud": self._audience}
-        return {sys.intern(name): ours[name] if ours.get(name) == value else value for name, value in claims.items()}
+        """The claims, with what thousands of remembered tokens have in common kept once: names, parties, scopes."""
+        common = {"iss": self._issuer, "aud": self._audience}
+        if isinstance(scope := claims.get("scope"), str):
+            common["scope"] = sys.intern(scope)
+        return {
+            sys.intern(name): common[name] if common.get(name) == value else value for name, value in claims.items()
+        }
 
     def _checked_header(self, unverified_part: str) -> tuple[str, str | None]:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from broker.cos.signing import encode
 from broker.policy import flaws, operations
 from broker.policy.document import PolicyDocument
-from broker.policy.templates import Literal, ProvenClaims, Template
+from broker.policy.templates import Head, Literal, ProvenClaims, Template
 
 # Two bytes that are three characters each when encoded.
 _WORST = "é"
@@ -22,12 +22,19 @@ def scope_name(document: PolicyDocument, template: Template) -> str:
     return "principal" if template.claims else "route"
 
 
+def reach_form(scope: str, template: Template) -> Head | None:
+    """What credentials of a scope of this name reach, a prefix and `*`, to be filled with claims; None: one key."""
+    if scope == "object":
+        return None
+    folder = template.folder if scope == "principal" else Head([Literal(template.literal_prefix)])
+    last = folder.parts[-1] if folder.parts else None
+    return Head([*folder.parts, Literal("*")]) if isinstance(last, Literal) and last.text.endswith("/") else folder
+
+
 def reach_of(scope: str, template: Template, claims: ProvenClaims, key: str) -> str:
     """What the credential for `key` reaches under a scope of this name: a key, or a prefix and `*`."""
-    if scope == "object":
-        return key
-    prefix = template.prefix(claims) if scope == "principal" else template.literal_prefix
-    return f"{prefix}*" if prefix.endswith("/") else prefix
+    form = reach_form(scope, template)
+    return key if form is None else form.text(claims)
 
 
 def longest(texts: Iterable[str]) -> str:

@@ -22,9 +22,9 @@ from broker.policy.document import PolicyDocument
 from broker.policy.keys import Keys, invalid, refused_key
 from broker.policy.limits import Limits
 from broker.policy.operations import CREDENTIALS, Operation, Permission
-from broker.policy.reach import reach_of, scope_name
+from broker.policy.reach import reach_form, scope_name
 from broker.policy.sizes import URL_BYTES
-from broker.policy.templates import Literal, ProvenClaims, Template
+from broker.policy.templates import Head, Literal, ProvenClaims, Template
 from broker.policy.uploads import Step, form, size_flaws, step
 from broker.policy.values import DISPOSITION, attachment
 from broker.rates import Rate
@@ -70,13 +70,15 @@ class Route:
     """One policy file, ready to be asked.
 
     `operations` go by the HTTP method that is signed, `others` (forms, multipart uploads, confirmations) by name.
-    `renews`: its credentials are worth renewing ahead of need. `forms`: what its scopes have in common.
+    `reach` is what its credentials reach (None: one key). `renews`: they are worth renewing ahead of need. `forms`:
+    what its scopes have in common.
     """
 
     name: str
     document: PolicyDocument
     keys: Keys
     scope_name: str
+    reach: Head | None
     admission: Admission
     content: ContentLimits
     endpoint: Endpoint
@@ -104,7 +106,8 @@ class Route:
 
     def order(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
         """What to vend for an ask of an admitted principal. Raises InvalidRequest or Refused."""
-        if ask.vend not in self.document.vends:
+        document = self.document
+        if ask.vend not in document.vends:
             raise Refused("vend_not_allowed", f"this route vends {', '.join(self.document.vends)}, got {ask.vend}")
         if ask.vend == CREDENTIALS:
             return self._keys(ask, claims)
@@ -115,7 +118,7 @@ class Route:
         key = self.keys.key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
         params = self._params(ask, operation, claims)
-        window_seconds = self.document.expires.window_seconds
+        window_seconds = document.expires.window_seconds
         if window_seconds:
             params = dict(sorted(params.items()))  # equal asks, equal bytes, in whatever order their members came
         expires_in = self._expires_in(ask)
@@ -126,8 +129,7 @@ class Route:
         # Whose credential lists is a matter of the prefix, not of the key.
         reached = params["prefix"] if operation.permission.listing else key
         demand = self._demand(operation, claims, reached, expires_in + window_seconds)
-        bucket, region = self.document.bucket, self.document.region
-        return Order(ask.vend, bucket, region, demand, expires_in, window_seconds, request, headers)
+        return Order(ask.vend, document.bucket, document.region, demand, expires_in, window_seconds, request, headers)
 
     def _other(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
         operation = self.others["initiate" if ask.step == "initiate" else ask.vend]
@@ -174,7 +176,7 @@ class Route:
             expires_in=minimum,
             window_seconds=0,
             request=None,
-            key_prefix=reach_of(self.scope_name, self.keys.template, claims, "").removesuffix("*"),
+            key_prefix=self.reach.text(claims).removesuffix("*") if self.reach is not None else "",
             actions=tuple(self.credentials.actions),
         )
 
@@ -226,7 +228,7 @@ class Route:
 
     def scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
         """All that STS is asked for on behalf of a principal. Raises Refused if a key makes it too long."""
-        reach = reach_of(self.scope_name, self.keys.template, claims, key)
+        reach = key if self.reach is None else self.reach.text(claims)
         scope = permission.scope(reach)
         # Load measured three bytes a character; a quotation mark is the one that takes six, as JSON's `\"`.
         if '"' in reach and cam.measure(scope.document) > self.limits.policy_bytes:
@@ -248,6 +250,7 @@ def compile_route(name: str, document: PolicyDocument, limits: Limits) -> Route:
         document=document,
         keys=Keys(template, operations.input_specs(document)),
         scope_name=scope,
+        reach=reach_form(scope, template),
         admission=compile_admission(name, document, template, every),
         content=compile_content(document),
         endpoint=requests.endpoint(document.endpoint or limits.cos_endpoint, document.bucket, document.region),

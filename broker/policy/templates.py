@@ -153,9 +153,11 @@ class Template:
     def admits(self, key: str, claims: ProvenClaims, specs: Mapping[str, InputSpec]) -> bool:
         """Whether some legal filling of the inputs and generated parts gives exactly this key, which has no flaw."""
         head = self.head.text(claims)
+        if len(self.rest) > 1:
+            return key.startswith(head) and self._fits(0, len(head), key, claims, specs, set())
         if not self.rest:
             return key == head
-        return key.startswith(head) and self._fits(0, len(head), key, claims, specs, set())
+        return key.startswith(head) and _fills(self.rest[0], key[len(head) :], claims, specs)
 
     def _fits(
         self,
