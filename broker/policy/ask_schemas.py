@@ -80,7 +80,7 @@ def vend_ask(
     """The object of these members; those of the vend that are not among them may only be null."""
     needed = set(required)
     properties: dict[str, Schema] = {}
-    for name in ASKS[vend].model_fields:
+    for name in ASKS[vend]:
         schema = members.get(name)
         if schema is None:
             if name not in _NEVER_NULL:

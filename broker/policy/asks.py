@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from inspect import get_annotations
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Required
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict
 
 from broker.cos.requests import METHODS
 from broker.errors import FieldError, InvalidRequest, Refused, named, quoted, summary
@@ -85,36 +96,39 @@ def _instead_of_key(value: dict[str, str] | None, info: ValidationInfo) -> dict[
 _Inputs = Annotated[dict[str, str] | None, AfterValidator(_instead_of_key)]  # stands after `key` in a model
 
 
-class _Ask(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    bucket: str | None = None
+_Seconds = Annotated[int, Field(gt=0, lt=10**15)]
 
 
-class SigningAsk(_Ask):
+class _Ask(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
+
+    bucket: str | None
+
+
+class SigningAsk(_Ask, total=False):
     """What `url` and `signature` take; the official SDK's parameters in snake case."""
 
-    method: Method | None = None
-    key: str | None = None
-    inputs: _Inputs = None
-    headers: dict[str, str] = Field(default_factory=dict)
-    params: dict[str, str] = Field(default_factory=dict)
-    expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
+    method: Method | None
+    key: str | None
+    inputs: _Inputs
+    headers: dict[str, str]
+    params: dict[str, str]
+    expires_in: _Seconds | None
 
 
-class DownloadAsk(SigningAsk):
+class DownloadAsk(SigningAsk, total=False):
     """What `download-url` takes."""
 
-    filename: Annotated[str, AfterValidator(_filename)] | None = None
+    filename: Annotated[str, AfterValidator(_filename)] | None
 
 
-class FormAsk(_Ask):
+class FormAsk(_Ask, total=False):
     """What `form` takes."""
 
-    key: str | None = None
-    inputs: _Inputs = None
-    headers: dict[str, str] = Field(default_factory=dict)
-    expires_in: Annotated[int, Field(gt=0, lt=10**15)] | None = None
+    key: str | None
+    inputs: _Inputs
+    headers: dict[str, str]
+    expires_in: _Seconds | None
 
 
 class Parts(BaseModel):
@@ -132,36 +146,37 @@ class Parts(BaseModel):
         return self
 
 
-class MultipartAsk(FormAsk):
+class MultipartAsk(FormAsk, total=False):
     """What `multipart` takes; each step its own members."""
 
-    step: Literal["initiate", "parts", "list", "complete", "abort"]
-    upload_id: Annotated[str, AfterValidator(_upload_id)] | None = None
-    size: Annotated[int, Field(gt=0, lt=10**15)] | None = None
-    parts: Parts | None = None
-
-    @model_validator(mode="after")
-    def _check_step(self) -> MultipartAsk:
-        given = {name for name in _STEP_MEMBERS if name in self.model_fields_set and getattr(self, name) is not None}
-        wanted = STEPS[self.step]
-        if missing := wanted - given:
-            raise _expected(f"step {self.step} needs {', '.join(sorted(missing))}")
-        if odd := given - wanted - ({"headers"} if self.step == "initiate" else set()):
-            raise _expected(f"step {self.step} takes no {', '.join(sorted(odd))}")
-        return self
+    step: Required[Literal["initiate", "parts", "list", "complete", "abort"]]
+    upload_id: Annotated[str, AfterValidator(_upload_id)] | None
+    size: Annotated[int, Field(gt=0, lt=10**15)] | None
+    parts: Annotated[Parts, AfterValidator(lambda parts: (parts.from_, parts.to))] | None
 
 
-class ConfirmAsk(_Ask):
+class ConfirmAsk(_Ask, total=False):
     """What `confirm` takes."""
 
-    key: str
+    key: Required[str]
 
 
-class KeysAsk(_Ask):
+class KeysAsk(_Ask, total=False):
     """What `credentials` takes."""
 
 
-ASKS: Mapping[str, type[_Ask]] = {
+def _of_its_step(asked: MultipartAsk) -> MultipartAsk:
+    step = asked["step"]
+    given = {name for name in _STEP_MEMBERS if asked.get(name) is not None}
+    wanted = STEPS[step]
+    if missing := wanted - given:
+        raise _expected(f"step {step} needs {', '.join(sorted(missing))}")
+    if odd := given - wanted - ({"headers"} if step == "initiate" else set()):
+        raise _expected(f"step {step} takes no {', '.join(sorted(odd))}")
+    return asked
+
+
+_ASKS: Mapping[str, Any] = {
     "url": SigningAsk,
     "download-url": DownloadAsk,
     "signature": SigningAsk,
@@ -170,8 +185,13 @@ ASKS: Mapping[str, type[_Ask]] = {
     "multipart": MultipartAsk,
     "confirm": ConfirmAsk,
 }
-# What `model_validate` calls.
-_VALIDATORS = {vend: model.__pydantic_validator__.validate_python for vend, model in ASKS.items()}
+# The members of each vend's asks, in their order.
+ASKS: Mapping[str, tuple[str, ...]] = {vend: tuple(get_annotations(kind)) for vend, kind in _ASKS.items()}
+_VALIDATORS = {
+    vend: TypeAdapter(Annotated[kind, AfterValidator(_of_its_step)] if kind is MultipartAsk else kind)
+    .validator.validate_python
+    for vend, kind in _ASKS.items()
+}  # fmt: skip
 # What may stand in a batch: asks that are one signed request each, or none.
 BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 
@@ -179,16 +199,11 @@ BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 def parse_ask(unverified: Any, vend: str) -> Ask:
     """The ask in a JSON value. Raises InvalidRequest with everything that is wrong with its shape."""
     try:
-        asked = _VALIDATORS[vend](unverified)
+        return Ask(vend, **_VALIDATORS[vend](unverified))
     except ValidationError as error:
-        model = ASKS[vend]
         found = error.errors(include_url=False)
-        errors = [FieldError(_path(details), _message(details, model)) for details in found]
+        errors = [FieldError(_path(details), _message(details, ASKS[vend])) for details in found]
         raise InvalidRequest("invalid_request", summary(errors).strip(), errors) from None
-    if not isinstance(asked, MultipartAsk):
-        return Ask(vend, **asked.__dict__)
-    parts = (asked.parts.from_, asked.parts.to) if asked.parts is not None else None
-    return Ask(vend, **{**asked.__dict__, "parts": parts})
 
 
 def parse_batch(unverified: Any) -> list[Any]:
@@ -231,7 +246,7 @@ def _path(details: ErrorDetails) -> str:
     return told or ".".join(named(str(part)) for part in details["loc"] if part != "[key]")
 
 
-def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
+def _message(details: ErrorDetails, members: Sequence[str]) -> str:
     got, kind = details["input"], details["type"]
     expected = {
         "string_type": "must be a string",
@@ -242,10 +257,12 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
         "less_than": "must be a positive integer",
         "greater_than_equal": f"must be 1..{PARTS}",
         "less_than_equal": f"must be 1..{PARTS}",
-        "model_type": "the ask must be a JSON object",
+        "model_type": "must be an object of from and to",
     }
+    if kind == "dict_type" and not details["loc"]:
+        return f"the ask must be a JSON object, got {_kind(got)}"
     if kind == "extra_forbidden":
-        return f"is no member of this ask; members: {', '.join(model.model_fields)}"
+        return f"is no member of this ask; members: {', '.join(members)}"
     if kind == "literal_error":
         legal = METHODS if details["loc"][-1] == "method" else details["ctx"]["expected"].replace("'", "").split(" or ")
         return f"must be one of {', '.join(legal)}, got {quoted(got) if isinstance(got, str) else _kind(got)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from broker.policy.asks import ASKS, DownloadAsk
+from broker.policy.asks import ASKS
 from broker.policy.conditions import KEYS
 from broker.policy.document import PolicyDocument
 from broker.policy.fields import INPUT_NAME
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
     parts["ClaimRule"].update(minProperties=1, maxProperties=1)
     parts["ValueRule"]["oneOf"] = [{"required": [kind]} for kind in ("const", "enum", "pattern")]
     # Examples may hold anything, so that what is refused can be tried, too.
-    asked: dict[str, Any] = {name: {} for name in DownloadAsk.model_fields}
+    asked: dict[str, Any] = {name: {} for name in ASKS["download-url"]}
     parts["Example"]["properties"]["ask"]["properties"] = {"vend": {"examples": list(ASKS)}, **asked}
     fields["inputs"]["propertyNames"] = {"pattern": f"^{INPUT_NAME.pattern}$"}
     for listed in (fields["vends"], fields["methods"]["anyOf"][0]):
