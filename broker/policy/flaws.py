@@ -43,9 +43,14 @@ def flaw(value: str, *, path: bool = False) -> str | None:
     return None
 
 
+def size_bytes(text: str) -> int:
+    """Its length in UTF-8. Surrogates have one, too: what is wrong with them is told as such."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def key_flaw(key: str) -> str | None:
     """What keeps a whole key from being signed, or None: sound parts can still join to something that is not."""
-    if len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES:
+    if size_bytes(key) > KEY_BYTES:
         return f"must be at most {KEY_BYTES} bytes"
     return flaw(key, path=True)
 
@@ -54,6 +59,6 @@ def claim_flaw(value: object) -> str | None:
     """What keeps a claim out of a key, or None."""
     if not isinstance(value, str):
         return "must be a string"
-    if len(value.encode("utf-8", "surrogatepass")) > CLAIM_BYTES:
+    if size_bytes(value) > CLAIM_BYTES:
         return f"must be at most {CLAIM_BYTES} bytes"
     return flaw(value)

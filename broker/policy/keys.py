@@ -41,7 +41,7 @@ class Keys:
         return ""
 
     def _given(self, key: str, operation: Operation, claims: ProvenClaims) -> str:
-        if operation.writes and self.template.generated and not self.template.claims:
+        if self.template.generated and operation.writes and not self.template.claims:
             raise refused_key(key, "is made by the broker on this route: ask with inputs instead")
         if (flaw := flaws.key_flaw(key)) is not None:
             raise refused_key(key, flaw)

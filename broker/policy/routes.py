@@ -199,7 +199,8 @@ class Route:
         self, ask: Ask, operation: Operation, claims: ProvenClaims, sized: Sequence[Flaw] = ()
     ) -> dict[str, str]:
         if operation.name not in requests.MAKES_KEYS or not self.content.names:
-            refuse(sized)
+            if sized:
+                refuse(sized)
             return operation.headers.accept(ask.headers, claims)
         governed, others = self.content.accept(ask.headers, length=operation.name == "put", sized=sized)
         return governed | operation.headers.accept(others, claims)

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, NewType
 
 from broker.patterns import Pattern
-from broker.policy.flaws import flaw
+from broker.policy.flaws import flaw, size_bytes
 from broker.policy.uuids import fresh_uuid
 
 # Claims of an admitted principal: present, strings, and fit to stand in a key. Made by `Route.admit` alone.
@@ -74,7 +74,7 @@ class InputSpec:
         """What keeps a value out, or None."""
         if self.enum is not None:
             return None if value in self.enum else f"must be one of {', '.join(self.enum)}"
-        if len(value.encode("utf-8", "surrogatepass")) > self.max_bytes:
+        if size_bytes(value) > self.max_bytes:
             return f"must be at most {self.max_bytes} bytes"
         if (found := flaw(value, path=self.path)) is not None:
             return found
