@@ -173,11 +173,21 @@ def _names(names: tuple[str, ...]) -> Names:
 
 def pair_list(pairs: Mapping[str, str]) -> tuple[Names, str]:
     """The names in signing order, and HttpParameters or HttpHeaders: `name=value` joined by `&`."""
+    if len(pairs) == 1:
+        [(name, value)] = pairs.items()
+        return _pair(name, value)
     names, texts = _names(tuple(pairs)), []
     for name, prefix in names.fields:  # as `encode` does it, without a call for each
         value = pairs[name]
         texts.append(prefix + (_encode_word(value) if len(value) < _LONG else quote(value, safe="")))
     return names, "&".join(texts)
+
+
+@lru_cache(maxsize=1024)
+def _pair(name: str, value: str) -> tuple[Names, str]:
+    """The list of a single pair, which is the Host: downloads have no other header."""
+    names = _names((name,))
+    return names, f"{names.joined}={encode(value)}"
 
 
 def http_string(method: str, key: str, http_parameters: str, http_headers: str) -> str:
