@@ -14,9 +14,10 @@ import atexit
 import contextlib
 import os
 import weakref
+from bisect import bisect_left
 from collections import Counter as Counts
-from collections import deque
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,12 @@ class Metrics:
         self._granted: deque[tuple[tuple[str, str], float]] = deque()
         self._lives: deque[tuple[str, float]] = deque()
         # What is counted of one vend of one route is kept: looking labels up costs as much as counting.
-        self._single: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._single: dict[tuple[str, str], tuple[Counter, _Durations]] = {}
         atexit.register(_settle, weakref.ref(self))
         self._looked_at: dict[str, int] = {}  # a second's grants have the same few credentials: one tells enough
         self._grants = self._counter("grants", "Grants.", "route", "vend")
         self._refusals = self._counter("refusals", "Refusals; route - if none was found.", "route", "code")
-        self._seconds = Histogram(
+        self._seconds = _Durations(
             "broker_answer_seconds", "From an ask to its grant or refusal, on routes that exist.", ["route", "vend"],
             buckets=_ANSWER_SECONDS, registry=self._registry,
         )  # fmt: skip
@@ -115,12 +116,13 @@ class Metrics:
         """Enter what is noted: done for many grants at once, once a second, at the end, and for whoever looks."""
         for child, times in Counts(_taken(self._counted)).items():
             child.inc(times)
-        granted = Counts[tuple[str, str]]()
+        granted = defaultdict(list)
         for labels, seconds in _taken(self._granted):
-            granted[labels] += 1
-            self._of(labels)[1].observe(seconds)
-        for labels, times in granted.items():
-            self._of(labels)[0].inc(times)
+            granted[labels].append(seconds)
+        for labels, durations in granted.items():
+            grants, answers = self._of(labels)
+            grants.inc(len(durations))
+            answers.observe_many(durations)
         for route, remaining_seconds in _taken(self._lives):
             self._remaining.labels(route).observe(remaining_seconds)
 
@@ -165,7 +167,7 @@ class Metrics:
         self._looked_at[route] = now
         self._lives.append((route, remaining_seconds))
 
-    def _of(self, labels: tuple[str, str]) -> tuple[Counter, Histogram]:
+    def _of(self, labels: tuple[str, str]) -> tuple[Counter, _Durations]:
         """What is counted of a vend of a route."""
         kept = self._single.get(labels)
         if kept is None:
@@ -213,6 +215,16 @@ def _taken(noted: deque[Any]) -> Iterable[Any]:
     with contextlib.suppress(IndexError):
         while True:
             yield noted.popleft()
+
+
+class _Durations(Histogram):
+    """A histogram into which many values are entered at once, at the price of one in each bucket."""
+
+    def observe_many(self, values: Sequence[float]) -> None:
+        """As `observe` for each of them."""
+        self._sum.inc(sum(values))
+        for bucket, count in Counts(bisect_left(self._upper_bounds, value) for value in values).items():
+            self._buckets[bucket].inc(count)
 
 
 def _children(metric: Any, *values: str) -> dict[str, Any]:

@@ -338,6 +338,18 @@ class TestNoted:
         answered = metrics._registry.get_sample_value("broker_answer_seconds_count", self.GRANTS[1])
         assert (found, answered) == (64.0, 64.0)
 
+    def test_same_buckets(self):
+        """Durations that are entered together count as one by one, on the bounds of buckets and beyond them, too."""
+        seconds = [0, 0.0005, 0.00051, 0.001, 0.3, 10, 10.1, 99, *(0.0003 * n for n in range(100))]
+        alone, together = (Metrics("") for _ in range(2))
+        for one in seconds:
+            alone.answered("r", "url", one)
+            together.granted("r", "url", one, 1_700_000_000, 900)
+        told, expected = (values(metrics.exposition().decode()) for metrics in (together, alone))
+        names = [name for name in expected if name.startswith("broker_answer_seconds_") and "_created" not in name]
+        assert len(names) > 10
+        assert {name: told[name] for name in names} == pytest.approx({name: expected[name] for name in names})
+
     def test_threads(self):
         """However many note and enter at once, each grant counts once."""
         metrics = Metrics("")
