@@ -56,7 +56,8 @@ class ContentLimits:
             found = self._problem(own, governed.get(own))
             if found is not None:
                 problems.append(found)
-        refuse([*problems, *sized])
+        if problems or sized:
+            refuse([*problems, *sized])
         return governed, others
 
     def problems(self, content_type: str, content_length: int) -> tuple[str, ...]:
