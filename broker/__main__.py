@@ -1,6 +1,6 @@
 """`python -m broker VERB`."""
 
-if __name__ == "__main__":  # workers are spawned, and import this module without running it
+if __name__ == "__main__":  # workers that are spawned import this module without running it
     from broker.cli import main
 
     main()

@@ -64,7 +64,7 @@ def create_app(
     app = Application("broker")
     broker.init_app(app)
     problems.register(app, broker.audit)
-    app.url_map.bind("").test("/v1/route/url", "POST")  # the first look compiles the patterns of paths
+    app.compile_paths()
     if settings.tracing:
         from broker import tracing  # with libraries that are an extra
 

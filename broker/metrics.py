@@ -45,7 +45,7 @@ class Metrics:
         self._counted: deque[Counter] = deque()
         self._granted: deque[tuple[tuple[str, str], float]] = deque()
         self._lives: deque[tuple[str, float]] = deque()
-        # What is counted of one vend of one route is kept: looking labels up costs as much as counting.
+        # Kept, since looking labels up costs as much as counting.
         self._single: dict[tuple[str, str], tuple[Counter, _Durations]] = {}
         atexit.register(_settle, weakref.ref(self))
         self._looked_at: dict[str, int] = {}  # a second's grants have the same few credentials: one tells enough
@@ -120,7 +120,7 @@ class Metrics:
         for labels, seconds in _taken(self._granted):
             granted[labels].append(seconds)
         for labels, durations in granted.items():
-            grants, answers = self._of(labels)
+            grants, answers = self._children_of(labels)
             grants.inc(len(durations))
             answers.observe_many(durations)
         for route, remaining_seconds in _taken(self._lives):
@@ -167,8 +167,8 @@ class Metrics:
         self._looked_at[route] = now
         self._lives.append((route, remaining_seconds))
 
-    def _of(self, labels: tuple[str, str]) -> tuple[Counter, _Durations]:
-        """What is counted of a vend of a route."""
+    def _children_of(self, labels: tuple[str, str]) -> tuple[Counter, _Durations]:
+        """The counter and the durations of a vend of a route."""
         kept = self._single.get(labels)
         if kept is None:
             made = self._grants.labels(*labels), self._seconds.labels(*labels)

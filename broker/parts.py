@@ -1,6 +1,6 @@
 """What `serve` must find whole before anything starts: settings, routes, identities, the key for STS.
 
-Flask and Redis are not needed for that and not imported, since the parent of the workers only checks.
+Flask and Redis are not needed for that and not imported: what is unsound is told sooner.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def run(
 ) -> None:
     """Granian, until SIGTERM or SIGINT.
 
-    `load` builds the application of one worker, which it is told whether to drain, and must be importable by name.
+    `load` builds the application of one worker, which it is told whether to drain. It must be importable by name, where
+    workers are spawned.
     """
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 _MAY_HOLD_A_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BOM = "\ufeff"
+_WHITE_SPACE = " \t\n\r"
 
 
 class StrictJsonError(ValueError):
@@ -53,12 +54,12 @@ def loads(data: bytes | str, max_depth: int = 8) -> Any:
 
 
 def _value(text: str) -> Any:
-    # The decoder itself searches for white space on both sides with regular expressions; mostly there is none.
+    # The decoder itself searches for white space on both sides with regular expressions; mostly there is none before.
     try:
         value, end = _DECODER.scan_once(text, 0)  # type: ignore[attr-defined]  # what `raw_decode` calls
     except StopIteration:
-        end = -1
-    return value if end == len(text) else _DECODER.decode(text)
+        return _DECODER.decode(text)
+    return value if not text[end:].strip(_WHITE_SPACE) else _DECODER.decode(text)
 
 
 def _text(data: bytes | str) -> str:

@@ -165,7 +165,16 @@ TABLE = {
 
 # Library: the only rooms that may import it.
 OWNERS = {
-    "flask": ("broker/web/", "broker/console/views.py", "broker/app.py", "broker/serving.py", "broker/tracing.py"),
+    "flask": (
+        "broker/web/application.py",
+        "broker/web/views.py",
+        "broker/web/vend.py",
+        "broker/web/problems.py",
+        "broker/console/views.py",
+        "broker/app.py",
+        "broker/serving.py",
+        "broker/tracing.py",
+    ),
     "opentelemetry": ("broker/tracing.py",),
     "werkzeug": ("broker/web/", "broker/app.py", "broker/emulator/"),
     "redis": ("broker/fleet/connection.py",),
@@ -187,6 +196,7 @@ OWNERS = {
     "jinja2": ("broker/web/docs_page.py", "broker/console/pages.py"),
     "markupsafe": ("broker/web/docs_page.py",),
     "pydantic": ("broker/policy/", "broker/identity/key_file.py"),
+    "typing_extensions": ("broker/policy/asks.py",),
     "pydantic_core": ("broker/policy/", "broker/patterns.py", "broker/identity/key_file.py", "broker/web/messages.py"),
     "broker.emulator": ("broker/emulator/", "broker/cli/", "broker/local.py", "broker/demo.py"),
     "broker.local": ("broker/demo.py",),

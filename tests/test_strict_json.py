@@ -80,6 +80,19 @@ def test_many_brackets_that_are_not_deep() -> None:
     assert loads('"' + "[" * 1000 + '"') == "[" * 1000
 
 
+@pytest.mark.parametrize("text", ["{}", " {}", "{} ", "\t\r\n {}\n", "1 ", "\n1"])
+def test_white_space(text: str) -> None:
+    """White space may stand around a value."""
+    assert loads(text) in ({}, 1)
+
+
+@pytest.mark.parametrize("text", ["{}x", "{} x", "{}\u00a0", "\u00a0{}", "{}\x0b", "{}\x00", "{}{}", "", " "])
+def test_more_or_less_than_a_value(text: str) -> None:
+    """Nothing else may, whatever other readers take for white space."""
+    with pytest.raises(StrictJsonError, match="one JSON value"):
+        loads(text)
+
+
 def test_depth_of_the_caller() -> None:
     """`max_depth` counts objects and arrays from the outermost."""
     assert loads("[[1]]", max_depth=2) == [[1]]

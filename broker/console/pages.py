@@ -43,15 +43,6 @@ _environment = Environment(
 )
 
 
-class Page(Answer):
-    """A page; `allow` says what it may do."""
-
-    def allow(self, connect: Iterable[str] = ()) -> Page:
-        """Let the page send to these origins besides the broker. The same page."""
-        self.fixed = fixed_headers(policy(connect))
-        return self
-
-
 def policy(connect: Iterable[str] = ()) -> str:
     """The Content-Security-Policy of a page that may send to these origins."""
     hosts = " ".join(["'self'", *sorted(set(connect))])
@@ -69,9 +60,9 @@ def rendered(template: str, base: str, section: str, **shown: Any) -> bytes:
     ).encode()
 
 
-def answered(body: bytes, status: int = 200, connect: Iterable[str] = ()) -> Page:
-    """A page as an answer, which nobody may keep."""
-    return Page(body, status, PAGE_TYPE).allow(connect)
+def answered(body: bytes, status: int = 200, connect: Iterable[str] = ()) -> Answer:
+    """A page as an answer, which nobody may keep, and which may send to these origins besides the broker."""
+    return Answer(body, status, PAGE_TYPE, fixed_headers(policy(connect)))
 
 
 def reach(endpoint: str) -> str:

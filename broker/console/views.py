@@ -22,12 +22,8 @@ from broker.web.answers import Answer, fixed_headers
 from broker.web.operations import Readiness
 
 _FORM_BYTES = 64 * 1024
+_FOR_EVER = fixed_headers(cache_control="public, max-age=31536000, immutable")  # a file's address changes with it
 _KEPT_HEADERS = ("WWW-Authenticate", "Retry-After", "Allow")
-
-
-class _File(Answer):
-    # Its address changes with it.
-    fixed = fixed_headers(cache_control="public, max-age=31536000, immutable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def blueprint(console: Console, url_prefix: str) -> Blueprint:
         if digest != pages.DIGEST or name not in pages.STATIC:
             raise NotFound("not_found", "no such file of the console: reload the page")
         content_type, content = pages.STATIC[name]
-        return _File(content, content_type=content_type)
+        return Answer(content, content_type=content_type, fixed=_FOR_EVER)
 
     made.before_request(let_in)
     made.after_request(refused_as_page)

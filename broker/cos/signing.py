@@ -175,7 +175,8 @@ def pair_list(pairs: Mapping[str, str]) -> tuple[Names, str]:
     """The names in signing order, and HttpParameters or HttpHeaders: `name=value` joined by `&`."""
     if len(pairs) == 1:
         [(name, value)] = pairs.items()
-        return _pair(name, value)
+        if len(value) < _LONG:
+            return _pair(name, value)
     names, texts = _names(tuple(pairs)), []
     for name, prefix in names.fields:  # as `encode` does it, without a call for each
         value = pairs[name]
@@ -185,7 +186,7 @@ def pair_list(pairs: Mapping[str, str]) -> tuple[Names, str]:
 
 @lru_cache(maxsize=1024)
 def _pair(name: str, value: str) -> tuple[Names, str]:
-    """The list of a single pair, which is the Host: downloads have no other header."""
+    """The list of a single pair. Downloads have no header but Host, and the same in all of a bucket's."""
     names = _names((name,))
     return names, f"{names.joined}={encode(value)}"
 

@@ -106,12 +106,13 @@ class JwtVerifier:
 
     def _shared(self, claims: dict[str, Any]) -> dict[str, Any]:
         """The claims, with what thousands of remembered tokens have in common kept once: names, parties, scopes."""
-        common = {"iss": self._issuer, "aud": self._audience}
-        if isinstance(scope := claims.get("scope"), str):
-            common["scope"] = sys.intern(scope)
-        return {
-            sys.intern(name): common[name] if common.get(name) == value else value for name, value in claims.items()
-        }
+        shared = {sys.intern(name): value for name, value in claims.items()}
+        shared["iss"] = self._issuer
+        if shared["aud"] == self._audience:
+            shared["aud"] = self._audience
+        if isinstance(scope := shared.get("scope"), str):
+            shared["scope"] = sys.intern(scope)
+        return shared
 
     def _checked_header(self, unverified_part: str) -> tuple[str, str | None]:
         try:

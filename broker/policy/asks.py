@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from inspect import get_annotations
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, Required
 
@@ -93,9 +92,8 @@ def _instead_of_key(value: dict[str, str] | None, info: ValidationInfo) -> dict[
     return value
 
 
-_Inputs = Annotated[dict[str, str] | None, AfterValidator(_instead_of_key)]  # stands after `key` in a model
-
-
+# Stands after `key`: a validator sees what is before it.
+_Inputs = Annotated[dict[str, str] | None, AfterValidator(_instead_of_key)]
 _Seconds = Annotated[int, Field(gt=0, lt=10**15)]
 
 
@@ -176,7 +174,7 @@ def _of_its_step(asked: MultipartAsk) -> MultipartAsk:
     return asked
 
 
-_ASKS: Mapping[str, Any] = {
+_ASKS: Mapping[str, type] = {
     "url": SigningAsk,
     "download-url": DownloadAsk,
     "signature": SigningAsk,
@@ -186,12 +184,13 @@ _ASKS: Mapping[str, Any] = {
     "confirm": ConfirmAsk,
 }
 # The members of each vend's asks, in their order.
-ASKS: Mapping[str, tuple[str, ...]] = {vend: tuple(get_annotations(kind)) for vend, kind in _ASKS.items()}
-_VALIDATORS = {
-    vend: TypeAdapter(Annotated[kind, AfterValidator(_of_its_step)] if kind is MultipartAsk else kind)
-    .validator.validate_python
-    for vend, kind in _ASKS.items()
-}  # fmt: skip
+ASKS: Mapping[str, tuple[str, ...]] = {vend: tuple(kind.__annotations__) for vend, kind in _ASKS.items()}
+_ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
+    **{vend: TypeAdapter(kind) for vend, kind in _ASKS.items()},
+    "multipart": TypeAdapter(Annotated[MultipartAsk, AfterValidator(_of_its_step)]),
+}
+# What the adapters call themselves, without their own look at its arguments.
+_VALIDATORS = {vend: adapter.validator.validate_python for vend, adapter in _ADAPTERS.items()}
 # What may stand in a batch: asks that are one signed request each, or none.
 BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from broker import rates
 from broker.patterns import Pattern
-from broker.policy.reach import reach_of
 from broker.policy.routes import Route
 from broker.policy.templates import ProvenClaims, Template
 from broker.policy.values import ATTACHMENT, DISPOSITION
@@ -279,7 +278,7 @@ _WHOLE: Mapping[str, Judge] = {"inputs.*": _part}
 
 def reach(route: Route) -> str:
     """What one credential of a route reaches, with placeholders as they stand in the key."""
-    return reach_of(route.scope_name, route.template, _placeholders(route.template), route.template.text)
+    return route.reached(_placeholders(route.template), route.template.text)
 
 
 def _placeholders(template: Template) -> ProvenClaims:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from broker.cos.signing import encode
 from broker.policy import flaws, operations
 from broker.policy.document import PolicyDocument
-from broker.policy.templates import Head, Literal, ProvenClaims, Template
+from broker.policy.templates import ClaimedText, Literal, ProvenClaims, Template
 
 # Two bytes that are three characters each when encoded.
 _WORST = "é"
@@ -22,13 +22,15 @@ def scope_name(document: PolicyDocument, template: Template) -> str:
     return "principal" if template.claims else "route"
 
 
-def reach_form(scope: str, template: Template) -> Head | None:
+def reach_form(scope: str, template: Template) -> ClaimedText | None:
     """What credentials of a scope of this name reach, a prefix and `*`, to be filled with claims; None: one key."""
     if scope == "object":
         return None
-    folder = template.folder if scope == "principal" else Head([Literal(template.literal_prefix)])
-    last = folder.parts[-1] if folder.parts else None
-    return Head([*folder.parts, Literal("*")]) if isinstance(last, Literal) and last.text.endswith("/") else folder
+    folder = template.folder if scope == "principal" else ClaimedText([Literal(template.literal_prefix)])
+    match folder.parts:
+        case (*_, Literal(text)) if text.endswith("/"):
+            return ClaimedText([*folder.parts, Literal("*")])
+    return folder
 
 
 def reach_of(scope: str, template: Template, claims: ProvenClaims, key: str) -> str:

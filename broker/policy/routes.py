@@ -24,7 +24,7 @@ from broker.policy.limits import Limits
 from broker.policy.operations import CREDENTIALS, Operation, Permission
 from broker.policy.reach import reach_form, scope_name
 from broker.policy.sizes import URL_BYTES
-from broker.policy.templates import Head, Literal, ProvenClaims, Template
+from broker.policy.templates import ClaimedText, Literal, ProvenClaims, Template
 from broker.policy.uploads import Step, form, size_flaws, step
 from broker.policy.values import DISPOSITION, attachment
 from broker.rates import Rate
@@ -78,7 +78,7 @@ class Route:
     document: PolicyDocument
     keys: Keys
     scope_name: str
-    reach: Head | None
+    reach: ClaimedText | None
     admission: Admission
     content: ContentLimits
     endpoint: Endpoint
@@ -136,24 +136,33 @@ class Route:
         self._check_bucket(ask)
         key = self.keys.key(ask, operation, claims, now)
         endpoint, host = self.endpoint.base_url, {"Host": self.endpoint.host}
-
-        def order(request: signing.Request | None = None, **more: Any) -> Order:
-            expires_in = self._expires_in(ask)
-            demand = self._demand(operation, claims, key, expires_in)
-            return Order(ask.vend, self.document.bucket, self.document.region, demand, expires_in, 0, request, **more)
-
         if ask.vend == "confirm":
-            return order(signing.Request("HEAD", endpoint, key, host, {}))
+            request = signing.Request("HEAD", endpoint, key, host, {})
+            return self._other_order(ask, operation, claims, key, self._expires_in(ask), request)
         headers = self._headers(ask, operation, claims, size_flaws(ask.size, self.document.content))
         if ask.vend == "form":
-            return order(form=form(self.document, key, headers), base_url=endpoint)
+            fields = form(self.document, key, headers)
+            return self._other_order(ask, operation, claims, key, self._expires_in(ask), form=fields, base_url=endpoint)
         object_ = signing.Request("", endpoint, key, host, {})
         signed = step(ask, self.document.content, object_, headers)
-        self._expires_in(ask)
+        expires_in = self._expires_in(ask)
         last = signed.requests[-1].request  # of parts the one with the longest number
         _check_expected_length(last)
         _check_expected_answer(len(signed.requests), last)
-        return order(step=signed)
+        return self._other_order(ask, operation, claims, key, expires_in, step=signed)
+
+    def _other_order(
+        self,
+        ask: Ask,
+        operation: Operation,
+        claims: ProvenClaims,
+        key: str,
+        expires_in: int,
+        request: signing.Request | None = None,
+        **more: Any,
+    ) -> Order:
+        demand = self._demand(operation, claims, key, expires_in)
+        return Order(ask.vend, self.document.bucket, self.document.region, demand, expires_in, 0, request, **more)
 
     def _demand(self, operation: Operation, claims: ProvenClaims, key: str, seconds: int) -> Demand:
         longest = self.document.expires.max_seconds + MARGIN_SECONDS
@@ -176,7 +185,7 @@ class Route:
             expires_in=minimum,
             window_seconds=0,
             request=None,
-            key_prefix=self.reach.text(claims).removesuffix("*") if self.reach is not None else "",
+            key_prefix=self.reached(claims, "").removesuffix("*"),
             actions=tuple(self.credentials.actions),
         )
 
@@ -227,9 +236,13 @@ class Route:
             raise Refused("expires_too_long", f"expires_in {message}", [FieldError("expires_in", message)])
         return ask.expires_in
 
+    def reached(self, claims: ProvenClaims, key: str) -> str:
+        """What the credential for a key reaches: the key, or a prefix and `*`."""
+        return key if self.reach is None else self.reach.text(claims)
+
     def scope(self, permission: Permission, claims: ProvenClaims, key: str) -> Scope:
         """All that STS is asked for on behalf of a principal. Raises Refused if a key makes it too long."""
-        reach = key if self.reach is None else self.reach.text(claims)
+        reach = self.reached(claims, key)
         scope = permission.scope(reach)
         # Load measured three bytes a character; a quotation mark is the one that takes six, as JSON's `\"`.
         if '"' in reach and cam.measure(scope.document) > self.limits.policy_bytes:

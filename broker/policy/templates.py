@@ -83,8 +83,8 @@ class InputSpec:
         return None
 
 
-class Head:
-    """The literals and claims that a template begins with, ready to be filled."""
+class ClaimedText:
+    """Literals and claims one after the other, ready to be filled: what the keys of one principal have in common."""
 
     __slots__ = ("_form", "_pick", "parts")
 
@@ -100,14 +100,14 @@ class Head:
         text: str = self._form % self._pick(claims)
         return text
 
-    def folder(self) -> Head:
+    def folder(self) -> ClaimedText:
         """The same up to its last `/`, which no claim holds."""
         parts = list(self.parts)
         while parts:
             last = parts.pop()
             if isinstance(last, Literal) and "/" in last.text:
-                return Head([*parts, Literal(_cut(last.text))])
-        return Head([])
+                return ClaimedText([*parts, Literal(_cut(last.text))])
+        return ClaimedText([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ class Template:
 
     text: str
     parts: tuple[Part, ...]
-    head: Head
-    folder: Head
+    head: ClaimedText
+    folder: ClaimedText
     rest: tuple[Part, ...]
     literal_prefix: str
     claims: frozenset[str]
@@ -229,7 +229,7 @@ def day_of(now: int) -> str:
 
 def template(text: str, parts: Sequence[Part]) -> Template:
     """The template of these parts."""
-    head = Head(list(takewhile(lambda part: isinstance(part, (Literal, Claim)), parts)))  # type: ignore[arg-type]
+    head = ClaimedText(list(takewhile(lambda part: isinstance(part, (Literal, Claim)), parts)))  # type: ignore[arg-type]
     literal = "".join(part.text for part in takewhile(lambda part: isinstance(part, Literal), parts))  # type: ignore[union-attr]
     return Template(
         text=text,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from broker.cos import signing
 from broker.policy.asks import Ask
 from broker.policy.operations import CREDENTIALS, Operation
-from broker.policy.reach import reach_of
 from broker.policy.routes import Order, Route
 from broker.policy.templates import ProvenClaims
 from broker.policy.uuids import fresh_uuid
@@ -95,10 +94,7 @@ def _door(route: Route, claims: ProvenClaims, given: Given, now: int, vend: str,
         size = asking.size(route, given.headers, len(asking.PICTURE), most=most)
     order = route.order(ask, claims, now)
     request = _request(route, order)
-    if operation.permission.listing:
-        reach = f"{request.params['prefix']}*"
-    else:
-        reach = reach_of(route.scope_name, route.template, claims, request.key)
+    reach = f"{request.params['prefix']}*" if operation.permission.listing else route.reached(claims, request.key)
     name = f"{vend} {operation.method}" if vend in asking.SIGNED else vend
     return Door(name, ask, order, {operation.method: request}, reach, token, size)
 

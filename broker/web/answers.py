@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+Headers = tuple[tuple[str, str], ...]
+
 _REQUEST_ID_KEY = "broker.request_id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
@@ -28,7 +30,7 @@ def request_id(environ: dict[str, Any]) -> str:
     return known
 
 
-def fixed_headers(policy: str = _NOTHING, cache_control: str = "no-store") -> tuple[tuple[str, str], ...]:
+def fixed_headers(policy: str = _NOTHING, cache_control: str = "no-store") -> Headers:
     """What tells browsers to make no more of an answer than it is; `policy` is its Content-Security-Policy."""
     return (
         ("Cache-Control", cache_control),
@@ -39,17 +41,21 @@ def fixed_headers(policy: str = _NOTHING, cache_control: str = "no-store") -> tu
     )
 
 
+FIXED = fixed_headers()
+
+
 class Answer:
     """An answer; its `headers` beside those that every answer has, which are the request's id and the `fixed` ones.
 
     A response of Werkzeug's that does the same takes four times as long. Flask makes one of this where it needs one.
     """
 
-    fixed = fixed_headers()
-
-    def __init__(self, body: bytes, status: int = 200, content_type: str = "application/json") -> None:
+    def __init__(
+        self, body: bytes, status: int = 200, content_type: str = "application/json", fixed: Headers = FIXED
+    ) -> None:
         self.body = body
         self.status = status
+        self.fixed = fixed
         self.headers = {"Content-Type": content_type, "Content-Length": str(len(body))}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -62,6 +68,6 @@ class Answer:
 class Empty(Answer):
     """An answer that has no body, not even an empty one (RFC 9110 15.3.5, 15.4.5)."""
 
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(b"", status)
+    def __init__(self, status: HTTPStatus, fixed: Headers = FIXED) -> None:
+        super().__init__(b"", status, fixed=fixed)
         self.headers.clear()

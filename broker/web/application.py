@@ -18,7 +18,7 @@ from broker.web.views import View
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_KNOWN_PATHS = 1024
+_KNOWN_PATHS, _KNOWN_CHARACTERS = 1024, 256  # strangers' paths are known, too
 # Of all that Flask tells while it answers a request: who listens.
 _RECEIVERS = (
     signals.appcontext_pushed.receivers,
@@ -61,9 +61,10 @@ class Application(Flask):
                 found = self._router(self.request_class(environ, populate_request=False)).match()
             except HTTPException:  # Flask tells
                 return "", {}
-            if len(self._known) >= _KNOWN_PATHS:
-                self._known.clear()
-            self._known[asked] = found
+            if len(asked[0]) <= _KNOWN_CHARACTERS:
+                if len(self._known) >= _KNOWN_PATHS:
+                    self._known.clear()
+                self._known[asked] = found
         return found
 
     def _watched(self, blueprint: str) -> bool:
@@ -71,6 +72,10 @@ class Application(Flask):
         if any(self._hooks) and any(None in hooks or blueprint in hooks for hooks in self._hooks):
             return True
         return any(_RECEIVERS) or bool(self.teardown_appcontext_funcs)
+
+    def compile_paths(self) -> None:
+        """Take the first look at paths, which compiles their patterns, before there is a request."""
+        self.url_map.bind("").test("/v1/route/url", "POST")
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """The router of one request."""

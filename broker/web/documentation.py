@@ -11,7 +11,7 @@ from broker.errors import MethodNotAllowed
 from broker.identity.principals import Principal
 from broker.policy.catalog import Catalog
 from broker.web import docs_page, openapi, vend
-from broker.web.answers import Answer, fixed_headers
+from broker.web.answers import FIXED, Answer, Headers, fixed_headers
 from broker.web.views import Views
 
 _PAGE_TYPE = "text/html; charset=utf-8"
@@ -47,34 +47,29 @@ def register(
     prefix = views.blueprint.url_prefix or ""
     generic = openapi.generic(prefix, anonymous=anonymous)
 
-    def view(write: Write, content_type: str, answer: type[Answer], stranger: bytes) -> Show:
+    def view(write: Write, content_type: str, fixed: Headers, stranger: bytes) -> Show:
         texts = _Texts(write, prefix, anonymous=anonymous)
 
         def show(environ: dict[str, Any]) -> Answer:
             if not any(name in environ for name in _IDENTITY):
-                return answer(stranger, content_type=content_type)
+                return Answer(stranger, content_type=content_type, fixed=fixed)
             principal = authenticate(environ)
             catalog = desk.catalog()
             names = tuple(name for name, route in catalog.routes.items() if vend.admits(route, principal))
-            return answer(texts.of_routes(catalog, names), content_type=content_type)
+            return Answer(texts.of_routes(catalog, names), content_type=content_type, fixed=fixed)
 
         return show
 
-    document = view(_as_json, "application/json", Answer, _as_json(generic))
-    page = view(docs_page.own, _PAGE_TYPE, _Page, docs_page.stranger(generic))
+    document = view(_as_json, "application/json", FIXED, _as_json(generic))
+    page = view(docs_page.own, _PAGE_TYPE, fixed_headers(docs_page.POLICY), docs_page.stranger(generic))
 
     def only_read(environ: dict[str, Any]) -> Answer:
         raise MethodNotAllowed("GET, HEAD", "OPTIONS")
 
     views.add("/openapi.json", "openapi", document, shared=True)
-    views.add("/openapi.json", "openapi_options", only_read, "OPTIONS", shared=True)
+    if views.sharing is not None:  # for preflights
+        views.add("/openapi.json", "openapi_options", only_read, "OPTIONS", shared=True)
     views.add("/docs", "docs", page)
-
-
-class _Page(Answer):
-    """A page, which may do what ours does."""
-
-    fixed = fixed_headers(docs_page.POLICY)
 
 
 def _as_json(description: Mapping[str, Any]) -> bytes:

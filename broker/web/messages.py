@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from flask import Request
 from pydantic_core import to_json
+from werkzeug.wrappers import Request
 
 from broker import strict_json
 from broker.batching import Outcome

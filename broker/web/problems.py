@@ -41,10 +41,10 @@ def arrived(environ: dict[str, Any], audit: Audit, now: int) -> Visit:
 
 def register(target: Flask | Blueprint, audit: Audit) -> None:
     """Give every error of an application (or of our blueprint alone) the one shape, and its line."""
-    target.register_error_handler(Exception, lambda error: answer(error, request.environ, audit))
+    target.register_error_handler(Exception, lambda error: refusal(error, request.environ, audit))
 
 
-def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Answer:
+def refusal(error: Exception, environ: dict[str, Any], audit: Audit) -> Answer:
     """The answer to a request in which an error was raised; it leaves a line."""
     if isinstance(error, BrokerError):
         return _of_broker_error(error, environ, audit)
@@ -57,14 +57,14 @@ def answer(error: Exception, environ: dict[str, Any], audit: Audit) -> Answer:
 
 def _of_broker_error(error: BrokerError, environ: dict[str, Any], audit: Audit) -> Answer:
     errors, key_id = (error.errors, error.key_id) if isinstance(error, RequestError) else ((), None)
-    response = _problem(environ, audit, error.status, error.code, error.detail, errors, key_id)
+    answer = _problem(environ, audit, error.status, error.code, error.detail, errors, key_id)
     if error.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        answer.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = error.allowed
+        answer.headers["Allow"] = error.allowed
     if isinstance(error, RateLimited | UpstreamUnavailable):
-        response.headers["Retry-After"] = str(error.retry_after_seconds)
-    return response
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Audit) -> Answer:
@@ -76,10 +76,10 @@ def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Aud
         detail = "no such path; the API begins at /v1, and /docs describes it"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"this path takes {allowed}, got {named(environ['REQUEST_METHOD'])}"
-    response = _problem(environ, audit, status, code, detail)
+    answer = _problem(environ, audit, status, code, detail)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = allowed
-    return response
+        answer.headers["Allow"] = allowed
+    return answer
 
 
 def _client(address: str | None) -> str:

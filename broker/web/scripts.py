@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from werkzeug.http import is_resource_modified, quote_etag
+from werkzeug.http import parse_etags, quote_etag
 
 from broker.web.answers import Answer, Empty, fixed_headers
 from broker.web.views import Views
@@ -17,17 +17,7 @@ CLIENT = Path(__file__).parent / "static" / "client.js"
 
 # It is the same for everybody, and a new broker may bring a new one: kept, and asked about every time.
 _FIXED = fixed_headers(cache_control="no-cache")
-
-
-class _Script(Answer):
-    fixed = _FIXED
-
-    def __init__(self, script: bytes) -> None:
-        super().__init__(script, content_type="text/javascript; charset=utf-8")
-
-
-class _Kept(Empty):
-    fixed = _FIXED
+_TYPE = "text/javascript; charset=utf-8"
 
 
 def register(views: Views) -> None:
@@ -36,8 +26,8 @@ def register(views: Views) -> None:
     etag = hashlib.sha256(script).hexdigest()[:32]
 
     def client(environ: dict[str, Any]) -> Answer:
-        changed = is_resource_modified(environ, etag)
-        answer = _Script(script) if changed else _Kept(HTTPStatus.NOT_MODIFIED)
+        known = parse_etags(environ.get("HTTP_IF_NONE_MATCH")).contains_weak(etag)
+        answer = Empty(HTTPStatus.NOT_MODIFIED, _FIXED) if known else Answer(script, 200, _TYPE, _FIXED)
         answer.headers["ETag"] = quote_etag(etag)
         return answer
 

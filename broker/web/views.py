@@ -14,7 +14,7 @@ from broker.web.cross_origin import Sharing
 
 
 class View:
-    """What a request is answered by, whether Flask calls it or `Application` does. It raises nothing."""
+    """What a request is answered by, whether Flask calls it or `Application` does."""
 
     __slots__ = ("_audit", "_sharing", "_view")
 
@@ -29,21 +29,15 @@ class View:
 
     def answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Answer:
         """The answer to a request, or to what is wrong with it."""
-        if self._sharing is not None:
-            return self._shared(environ, arguments, self._sharing)
-        return self._answer(environ, arguments)
-
-    def _answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Answer:
-        try:
-            return self._view(environ, **arguments)
-        except Exception as error:
-            return problems.answer(error, environ, self._audit)
-
-    def _shared(self, environ: dict[str, Any], arguments: Mapping[str, str], sharing: Sharing) -> Answer:
-        answer = sharing.preflight(environ, arguments)
+        sharing = self._sharing
+        answer = sharing.preflight(environ, arguments) if sharing is not None else None
         if answer is None:
-            answer = self._answer(environ, arguments)
-        sharing.share(answer, environ)
+            try:
+                answer = self._view(environ, **arguments)
+            except Exception as error:
+                answer = problems.refusal(error, environ, self._audit)
+        if sharing is not None:
+            sharing.share(answer, environ)
         return answer
 
 

@@ -493,3 +493,15 @@ def test_same_names_other_values() -> None:
     assert signing.pair_list({"a": "1", "b": "2"})[1] == "a=1&b=2"
     assert signing.pair_list({"a": "3", "b": "4"})[1] == "a=3&b=4"
     assert signing.pair_list({"b": "5", "a": "6"})[1] == "a=6&b=5"
+
+
+def test_long_values_are_not_kept() -> None:
+    """No session token stays behind in what is remembered of pairs, and nothing that is as long."""
+
+    def kept() -> tuple[int, int]:
+        return signing._pair.cache_info().currsize, signing._encode_word.cache_info().currsize
+
+    before = kept()
+    for name in ("x-cos-security-token", "host"):
+        assert signing.pair_list({name: "secret-" * 20})[1] == f"{name}={'secret-' * 20}"
+    assert kept() == before

@@ -362,6 +362,31 @@ def test_claims_cannot_be_changed(issuer: Any, verifier: JwtVerifier) -> None:
         principal.claims["sub"] = "admin"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("name", ["nickname", "scope"])
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": None}, "", "a b"])
+def test_any_other_claim(issuer: Any, verifier: JwtVerifier, name: str, value: Any) -> None:
+    """What the other claims hold is not for us to judge, null and `scope` included."""
+    header = json.dumps({"alg": "RS256", "kid": "rsa"})
+    token = issuer.raw(
+        "rsa",
+        "RS256",
+        header,
+        json.dumps({"iss": "https://issuer.test", "aud": "broker", "sub": "u1", "exp": NOW + 600, name: value}),
+    )
+    assert verifier.verify(token, NOW).claims[name] == value
+
+
+def test_what_claims_have_in_common(issuer: Any, verifier: JwtVerifier) -> None:
+    """Of thousands of remembered tokens, names, parties and scopes are in memory once."""
+    one, other = (
+        verifier.verify(issuer.token(sub=sub, scope="a b", aud=aud), NOW).claims
+        for sub, aud in (("u1", "broker"), ("u2", "broker"))
+    )
+    assert all(one[name] is other[name] for name in ("iss", "aud", "scope"))
+    assert all(mine is theirs for mine, theirs in zip(one, other, strict=True))
+    assert verifier.verify(issuer.token(aud=["other", "broker"]), NOW).claims["aud"] == ["other", "broker"]
+
+
 def test_many_threads(issuer: Any, verifier: JwtVerifier) -> None:
     """Threads that share the memory all get their own token's sub."""
     tokens = {f"u{n}": issuer.token("ed", "EdDSA", sub=f"u{n}") for n in range(8)}

@@ -40,6 +40,19 @@ def test_changed(door):
     assert (answer.status_code, len(answer.data)) == (200, len(SCRIPT.encode()))
 
 
+def test_other_conditions(door):
+    """It is one file, which nobody changes: whoever has another one is given it, whatever else they ask."""
+    answer = door.client.get("/client.js", headers={"If-Match": '"0123"'})
+    assert (answer.status_code, len(answer.data)) == (200, len(SCRIPT.encode()))
+
+
+def test_for_other_origins(open_door):
+    """Pages that may use the API may read it."""
+    door = open_door(BROKER_CORS_ORIGINS="https://app.example")
+    answer = door.client.get("/client.js", headers={"Origin": "https://app.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+
+
 def test_head(door):
     """Its length can be asked for alone."""
     answer = door.client.head("/client.js")

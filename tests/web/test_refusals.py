@@ -334,6 +334,29 @@ def test_shape(door, path, refused, granted, fields, told):
 
 
 WELL_FORMED = json.dumps(AVATAR).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("avatars/url", b"[]", "the ask must be a JSON object, got a list"),
+        ("avatars/url", b"1", "the ask must be a JSON object, got a number"),
+        ("avatars/url", b"null", "the ask must be a JSON object, got null"),
+        (
+            "videos/multipart",
+            b'{"step": "parts", "key": "a", "upload_id": "1", "size": 1, "parts": [1, 2]}',
+            "parts must be an object of from and to, got a list",
+        ),
+        ("videos/multipart", b"[]", "the ask must be a JSON object, got a list"),
+        ("videos/multipart", b"{}", "step is required"),
+    ],
+)  # fmt: skip
+def test_no_object(door, path, body, detail):
+    """An ask is an object, and so are its parts."""
+    answer = door.ask(path, data=body, content_type="application/json")
+    assert assert_problem(answer, 400, "invalid_request")["detail"] == detail
+
+
 MALFORMED = {
     "no JSON": b"inputs=png",
     "blank": b"  ",

@@ -8,6 +8,9 @@ import flask
 import pytest
 from flask import Flask, signals
 
+from broker import create_app
+from tests.web.conftest import Door
+
 AVATAR = {"inputs": {"ext": "png"}, "headers": {"Content-Type": "image/png", "Content-Length": "9"}}
 SIGNALS = [
     signals.request_started, signals.request_finished, signals.request_tearing_down,
@@ -26,22 +29,28 @@ def hook(app: Flask, name: str) -> None:
 
 
 @pytest.fixture
-def through_flask(door) -> Callable[[], bool]:
-    """Whether an ask was answered within Flask's contexts: its clock looks."""
-    seen: list[bool] = []
-    tell = door.app.extensions["broker"]._desk.clock._clock
+def door(door: Door) -> Door:
+    """A broker whose clock looks whether it is asked within one of Flask's contexts."""
+    door.seen = []
 
     def look() -> int:
-        seen.append(flask.has_request_context())
-        return tell()
+        door.seen.append(flask.has_request_context())
+        return door.clock()
 
-    door.app.extensions["broker"]._desk.clock._clock = look
+    door.app = create_app(door.settings, look, door.clock.monotonic)
+    door.client = door.app.test_client()
+    return door
+
+
+@pytest.fixture
+def through_flask(door: Door) -> Callable[[], bool]:
+    """Whether an ask was answered within Flask's contexts."""
 
     def asked() -> bool:
-        seen.clear()
+        door.seen.clear()
         door.grant("avatars/url", AVATAR)
-        assert seen
-        return any(seen)
+        assert door.seen
+        return any(door.seen)
 
     return asked
 
@@ -130,9 +139,28 @@ def test_alike(open_door, origins):
         assert answered(straight, method, path, sent) == answered(hooked, method, path, sent), (method, path)
 
 
+def test_many_paths(door, through_flask):
+    """However many paths strangers try, few are remembered, and no long ones."""
+    for number in range(1_500):
+        assert door.client.get(f"/v1/{number}").status_code == 401
+    assert door.client.get(f"/v1/{'x' * 300}").status_code == 401
+    known = door.app._known
+    assert len(known) <= 1_024
+    assert max(len(path) for path, _ in known) < 300
+    assert not through_flask()
+
+
+@pytest.mark.parametrize("host", ["a/b", "", "user@host", "b.example:99999", "x" * 300])
+def test_host(door, through_flask, host):
+    """No route depends on the Host: it is not looked at, either way."""
+    assert door.ask("avatars/url", AVATAR, headers={"Host": host}).status_code == 200
+    hook(door.app, "before_request")
+    assert door.ask("avatars/url", AVATAR, headers={"Host": host}).status_code == 200
+
+
 def test_bug(door, monkeypatch):
     """A bug is told as one, without Flask to catch it."""
-    monkeypatch.setattr("broker.policy.routes.Route.order", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(door.app.extensions["broker"]._desk), "grant", lambda *_: 1 / 0)
     answer = door.ask("avatars/url", AVATAR)
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert answer.headers["X-Request-Id"] == answer.json["request_id"]
