@@ -173,3 +173,21 @@ def test_one_broker_in_two_apps(settings, emulator):
         broker.init_app(app)
         app.extensions["broker"].vend("avatars", UPLOAD, U1)
     assert emulator.stats()["sts"] == {"GetFederationToken": 1}
+
+
+def test_empty_answers(host, environ):
+    """What has no body has no type either, and Flask gives it none."""
+    settings = Settings.from_environ({**environ, "BROKER_CORS_ORIGINS": "https://app.example"})
+    Broker(host, settings=settings, url_prefix="/cos")
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    answer = host.test_client().options("/cos/v1/avatars/url", headers=asked)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert {"Content-Type", "Content-Length"}.isdisjoint(answer.headers.keys())
+
+
+def test_doubled_slashes(host, settings):
+    """Below `/v1` every character counts; elsewhere Flask leads to the path that is meant."""
+    Broker(host, settings=settings, url_prefix="/cos")
+    client = host.test_client()
+    assert client.get("/cos//healthz").status_code == 308
+    assert client.post("/cos/v1//avatars/url").status_code == 401

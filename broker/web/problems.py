@@ -75,7 +75,7 @@ def _of_http_exception(error: HTTPException, environ: dict[str, Any], audit: Aud
     if status == HTTPStatus.NOT_FOUND:
         detail = "no such path; the API begins at /v1, and /docs describes it"
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"this path takes {allowed}, got {named(environ['REQUEST_METHOD'])}"
+        detail = f"this path takes {allowed}, got {named(environ['REQUEST_METHOD'].upper())}"
     answer = _problem(environ, audit, status, code, detail)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         answer.headers["Allow"] = allowed

@@ -73,7 +73,7 @@ def register(views: Views, desk: vending.Desk, authenticator: Authenticator, aud
         _, principal = entered(environ)
         if principal.anonymous:
             raise Unauthenticated(NEEDS_AUTHENTICATION)
-        method = named(environ["REQUEST_METHOD"])
+        method = named(environ["REQUEST_METHOD"].upper())
         if rest is None:
             raise MethodNotAllowed("GET", method)
         segments = rest.split("/")
@@ -91,9 +91,9 @@ def register(views: Views, desk: vending.Desk, authenticator: Authenticator, aud
             state.app.url_map.add(rule)
         state.app.view_functions[endpoint] = views.view(no_view, shared=True)
 
-    views.add("/v1", "routes", list_routes, shared=True)
-    views.add("/v1/<route_name>/batch", "batch", batch, "POST", shared=True)
-    views.add("/v1/<route_name>/<vend_name>", "vend", vend, "POST", shared=True)
+    views.add("/v1", "routes", list_routes, shared=True, merge_slashes=False)
+    views.add("/v1/<route_name>/batch", "batch", batch, "POST", shared=True, merge_slashes=False)
+    views.add("/v1/<route_name>/<vend_name>", "vend", vend, "POST", shared=True, merge_slashes=False)
     views.blueprint.record(add_others)
 
 

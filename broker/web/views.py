@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, make_response, request
 
 from broker.audit.outcomes import Audit
 from broker.web import problems
@@ -23,9 +23,13 @@ class View:
         self._audit = audit
         self._sharing = sharing
 
-    def __call__(self, **arguments: str) -> Answer:
+    def __call__(self, **arguments: str) -> Response:
         """The answer to Flask's request; `arguments` are what stands in its path."""
-        return self.answer(request.environ, arguments)
+        answer = self.answer(request.environ, arguments)
+        response = make_response(answer)
+        if "Content-Type" not in answer.headers:  # Flask has given it one
+            del response.headers["Content-Type"]
+        return response
 
     def answer(self, environ: dict[str, Any], arguments: Mapping[str, str]) -> Answer:
         """The answer to a request, or to what is wrong with it."""
@@ -53,10 +57,17 @@ class Views(NamedTuple):
         return View(view, self.audit, self.sharing if shared else None)
 
     def add(
-        self, rule: str, name: str, view: Callable[..., Answer], method: str = "GET", *, shared: bool = False
+        self,
+        rule: str,
+        name: str,
+        view: Callable[..., Answer],
+        method: str = "GET",
+        *,
+        shared: bool = False,
+        merge_slashes: bool | None = None,
     ) -> None:
         """Answer requests of one method below a rule, and HEAD beside GET."""
         self.blueprint.add_url_rule(
             rule, name, self.view(view, shared=shared),
-            methods=[method], provide_automatic_options=False, merge_slashes=False,
+            methods=[method], provide_automatic_options=False, merge_slashes=merge_slashes,
         )  # fmt: skip

@@ -117,6 +117,8 @@ ASKED = [
     ("POST", "/v1/avatars/batch", {"json": {"asks": [{"vend": "nope"}, {"vend": "url"}]}}),
     ("GET", "/v1", {}), ("HEAD", "/v1", {}), ("PUT", "/v1", {}), ("GET", "/v1/avatars/url", {}), ("GET", "/v1/", {}),
     ("OPTIONS", "/v1/avatars/url", {}), ("FOO", "/v1/avatars/url", {}), ("GET", "", {}), ("GET", "/nope", {}),
+    ("OPTIONS", "/v1/avatars/url", {"headers": {"Access-Control-Request-Method": "POST"}}),
+    ("get", "/v1/avatars/url", {}), ("post", "/healthz", {}), ("GET", "//healthz", {}),
     ("GET", "/healthz", {}), ("HEAD", "/healthz", {}), ("POST", "/healthz", {}), ("GET", "/readyz", {}),
     ("GET", "/metrics", {}), ("GET", "/openapi.json", {}), ("OPTIONS", "/openapi.json", {}), ("GET", "/docs", {}),
     ("GET", "/client.js", {}), ("GET", "/client.js", {"headers": {"If-None-Match": "*"}}), ("POST", "/client.js", {}),
