@@ -278,6 +278,7 @@ def test_end_of_a_worker(process_environ, identities, emulator, tmp_path):
     assert registry.get_sample_value("broker_grants_total", {"route": "avatars", "vend": "url"}) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the children of a process are read from /proc")
 def test_shared_folder(process_environ, identities, emulator, tmp_path):
     """Workers share a folder for their metrics, which goes when `serve` ends and not with the first of them."""
     port, environ = free_port(), process_environ(BROKER_LOG_LEVEL="error", TMPDIR=str(tmp_path))
