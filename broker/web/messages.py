@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pydantic_core import to_json
+import orjson
 from werkzeug.wrappers import Request
 
 from broker import strict_json
@@ -78,7 +78,7 @@ def _too_large(got: str) -> RequestTooLarge:
 
 def answer(grant: Vended) -> bytes:
     """A grant as the contract's JSON."""
-    return to_json(_RENDERERS[type(grant)](grant))
+    return orjson.dumps(_RENDERERS[type(grant)](grant), _plain)
 
 
 def answer_batch(outcomes: Sequence[Outcome], problem: Callable[[BrokerError], dict[str, Any]]) -> bytes:
@@ -89,7 +89,12 @@ def answer_batch(outcomes: Sequence[Outcome], problem: Callable[[BrokerError], d
         else {"status": 200, "grant": _RENDERERS[type(one)](one)}
         for one in outcomes
     ]
-    return to_json({"results": results})
+    return orjson.dumps({"results": results}, _plain)
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What the library does not know, which is mappings that nobody may write to."""
+    return dict(value)
 
 
 def _render_url(grant: UrlGrant) -> dict[str, Any]:
