@@ -144,7 +144,7 @@ class Broker:
 
         blueprint = Blueprint("broker", __name__, url_prefix=url_prefix)
         views = Views(blueprint, self.audit, Sharing(self._cors_origins) if self._cors_origins else None)
-        vend.register(views, self._desk, self._authenticator, self.audit)
+        vend.register(views, self._desk, self._authenticator)
         operations.register(views, self.readiness, self.metrics.exposition, authenticate)
         scripts.register(views)
         documentation.register(views, self._desk, authenticate, anonymous=self._anonymous)

@@ -94,7 +94,7 @@ def _instead_of_key(value: dict[str, str] | None, info: ValidationInfo) -> dict[
 
 # Stands after `key`: a validator sees what is before it.
 _Inputs = Annotated[dict[str, str] | None, AfterValidator(_instead_of_key)]
-_Seconds = Annotated[int, Field(gt=0, lt=10**15)]
+_Positive = Annotated[int, Field(gt=0, lt=10**15)]
 
 
 class _Ask(TypedDict, total=False):
@@ -111,7 +111,7 @@ class SigningAsk(_Ask, total=False):
     inputs: _Inputs
     headers: dict[str, str]
     params: dict[str, str]
-    expires_in: _Seconds | None
+    expires_in: _Positive | None
 
 
 class DownloadAsk(SigningAsk, total=False):
@@ -126,7 +126,7 @@ class FormAsk(_Ask, total=False):
     key: str | None
     inputs: _Inputs
     headers: dict[str, str]
-    expires_in: _Seconds | None
+    expires_in: _Positive | None
 
 
 class Parts(BaseModel):
@@ -149,7 +149,7 @@ class MultipartAsk(FormAsk, total=False):
 
     step: Required[Literal["initiate", "parts", "list", "complete", "abort"]]
     upload_id: Annotated[str, AfterValidator(_upload_id)] | None
-    size: Annotated[int, Field(gt=0, lt=10**15)] | None
+    size: _Positive | None
     parts: Annotated[Parts, AfterValidator(lambda parts: (parts.from_, parts.to))] | None
 
 
@@ -185,12 +185,9 @@ _ASKS: Mapping[str, type] = {
 }
 # The members of each vend's asks, in their order.
 ASKS: Mapping[str, tuple[str, ...]] = {vend: tuple(kind.__annotations__) for vend, kind in _ASKS.items()}
-_ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
-    **{vend: TypeAdapter(kind) for vend, kind in _ASKS.items()},
-    "multipart": TypeAdapter(Annotated[MultipartAsk, AfterValidator(_of_its_step)]),
-}
+_CHECKED: Mapping[str, Any] = {**_ASKS, "multipart": Annotated[MultipartAsk, AfterValidator(_of_its_step)]}
 # What the adapters call themselves, without their own look at its arguments.
-_VALIDATORS = {vend: adapter.validator.validate_python for vend, adapter in _ADAPTERS.items()}
+_VALIDATORS = {vend: TypeAdapter(kind).validator.validate_python for vend, kind in _CHECKED.items()}
 # What may stand in a batch: asks that are one signed request each, or none.
 BATCHED = tuple(vend for vend in ASKS if vend not in ("multipart", "confirm"))
 

@@ -108,20 +108,16 @@ class Route:
         """What to vend for an ask of an admitted principal. Raises InvalidRequest or Refused."""
         document = self.document
         if ask.vend not in document.vends:
-            raise Refused("vend_not_allowed", f"this route vends {', '.join(self.document.vends)}, got {ask.vend}")
+            raise Refused("vend_not_allowed", f"this route vends {', '.join(document.vends)}, got {ask.vend}")
         if ask.vend == CREDENTIALS:
             return self._keys(ask, claims)
         if ask.vend in ("form", "multipart", "confirm"):
             return self._other(ask, claims, now)
         operation = self._operation(ask)
-        if ask.bucket is not None:
-            self._check_bucket(ask.bucket)
+        self._check_bucket(ask)
         key = self.keys.key(ask, operation, claims, now)
         headers = self._headers(ask, operation, claims)
-        if ask.filename is None:
-            params = operation.params.accept(ask.params, claims)
-        else:
-            params = self._params_with(ask.filename, ask, operation, claims)
+        params = self._params(ask, operation, claims)
         window_seconds = document.expires.window_seconds
         if window_seconds:
             params = dict(sorted(params.items()))  # equal asks, equal bytes, in whatever order their members came
@@ -137,8 +133,7 @@ class Route:
 
     def _other(self, ask: Ask, claims: ProvenClaims, now: int) -> Order:
         operation = self.others["initiate" if ask.step == "initiate" else ask.vend]
-        if ask.bucket is not None:
-            self._check_bucket(ask.bucket)
+        self._check_bucket(ask)
         key = self.keys.key(ask, operation, claims, now)
         endpoint, host = self.endpoint.base_url, {"Host": self.endpoint.host}
         if ask.vend == "confirm":
@@ -180,8 +175,7 @@ class Route:
 
     def _keys(self, ask: Ask, claims: ProvenClaims) -> Order:
         assert self.credentials is not None  # noqa: S101  compiled whenever the vend is listed
-        if ask.bucket is not None:
-            self._check_bucket(ask.bucket)
+        self._check_bucket(ask)
         minimum = self.document.credential.min_remaining_seconds
         return Order(
             vend=ask.vend,
@@ -205,8 +199,8 @@ class Route:
             raise Refused("method_not_allowed_by_policy", f"method {message}", [FieldError("method", message)])
         return self.operations[method]
 
-    def _check_bucket(self, bucket: str) -> None:
-        if bucket != self.document.bucket:
+    def _check_bucket(self, ask: Ask) -> None:
+        if ask.bucket is not None and ask.bucket != self.document.bucket:
             message = f"must be {self.document.bucket} or left out"
             raise Refused("bucket_not_allowed", f"bucket {message}", [FieldError("bucket", message)])
 
@@ -220,10 +214,12 @@ class Route:
         governed, others = self.content.accept(ask.headers, length=operation.name == "put", sized=sized)
         return governed | operation.headers.accept(others, claims)
 
-    def _params_with(self, filename: str, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
+    def _params(self, ask: Ask, operation: Operation, claims: ProvenClaims) -> dict[str, str]:
+        if ask.filename is None:
+            return operation.params.accept(ask.params, claims)
         if DISPOSITION in ask.params:
             raise invalid("filename", f"stands for params.{DISPOSITION}, which was given too")
-        disposition = attachment(filename)
+        disposition = attachment(ask.filename)
         if DISPOSITION in operation.params.rules:
             return operation.params.accept({**ask.params, DISPOSITION: disposition}, claims)
         return {**operation.params.accept(ask.params, claims), DISPOSITION: disposition}

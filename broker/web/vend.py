@@ -31,8 +31,9 @@ class _Rest(BaseConverter):
     part_isolating = False
 
 
-def register(views: Views, desk: vending.Desk, authenticator: Authenticator, audit: Audit) -> None:
+def register(views: Views, desk: vending.Desk, authenticator: Authenticator) -> None:
     """Add the views of `/v1`."""
+    audit = views.audit
 
     def entered(environ: dict[str, Any]) -> tuple[Visit, Principal]:
         return enter(environ, authenticator, audit, desk.clock())

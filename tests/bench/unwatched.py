@@ -62,7 +62,7 @@ def load_app(draining: Callable[[], bool]) -> Flask:
     policies = Policies(whole.policies, time.time_ns, lambda catalog: None)
     app, blueprint, audit = Application("broker"), Blueprint("broker", __name__), Silent()
     views = Views(blueprint, audit, None)
-    vend.register(views, vending.Desk(policies, cache, Rates(None), timekeeper), whole.authenticator, audit)
+    vend.register(views, vending.Desk(policies, cache, Rates(None), timekeeper), whole.authenticator)
     views.add("/readyz", "readyz", lambda environ: Answer(b"{}"))
     problems.register(blueprint, audit)
     app.register_blueprint(blueprint)
